@@ -1,0 +1,61 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace lowkey {
+namespace {
+
+struct Descriptor {
+    int fd;
+    ~Descriptor() {
+        if (fd >= 0) close(fd);
+    }
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+    const auto fail = [&](const char* what) {
+        return FileError(what, path + " (" + std::strerror(errno) + ")", "check the path");
+    };
+    const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (file.fd < 0) throw fail("cannot open file");
+    struct stat info = {};
+    if (fstat(file.fd, &info) != 0) throw fail("cannot read file");
+    if (!S_ISREG(info.st_mode)) throw FileError("not a regular file", path, "check the path");
+    size_ = static_cast<size_t>(info.st_size);
+    if (size_ == 0) return;
+    void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    if (address == MAP_FAILED) throw fail("cannot map file");
+    data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::~MappedFile() {
+    // munmap takes a pointer to non-const although it writes nothing.
+    if (data_ != nullptr)
+        munmap(const_cast<std::byte*>(data_),
+               size_);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+}
+
+}  // namespace lowkey

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace lowkey {
+
+/// A progress line on stderr: "calibrate  37/128  29 %  1m 12s left". Drawn in place on a terminal,
+/// about every ten seconds as its own line elsewhere. Not thread-safe.
+class Progress {
+public:
+    Progress(std::string label, int64_t total);
+    ~Progress();
+    Progress(const Progress&) = delete;
+    Progress& operator=(const Progress&) = delete;
+
+    /// `done` of `total` are finished; `note` is shown behind them.
+    void update(int64_t done, const std::string& note = {});
+    /// Silences all progress lines of this process (--quiet).
+    static void set_enabled(bool enabled);
+
+private:
+    using Clock = std::chrono::steady_clock;
+    std::string label_;
+    int64_t total_;
+    int64_t done_ = 0;
+    Clock::time_point start_;
+    Clock::time_point last_drawn_;
+    bool drawn_ = false;
+};
+
+}  // namespace lowkey
