@@ -1,0 +1,160 @@
+#include "io/json_reader.h"
+
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/size.h"
+
+namespace lowkey {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kMaxDepth = 64;
+constexpr double kMaxExactInteger =
+    9007199254740992.0;  // 2^53: beyond it a double is no whole number we can trust
+
+struct TooDeep {};
+
+}  // namespace
+
+JsonReader::JsonReader(const json& value, std::string file, std::string key)
+    : value_(&value), file_(std::move(file)), key_(std::move(key)) {}
+
+void JsonReader::fail(const std::string& what, const std::string& remedy) const {
+    throw FileError(what, key_.empty() ? file_ : file_ + ", " + key_,
+                    remedy.empty() ? "check the file, or get it again" : remedy);
+}
+
+bool JsonReader::is_null() const { return value_->is_null(); }
+bool JsonReader::is_string() const { return value_->is_string(); }
+bool JsonReader::is_boolean() const { return value_->is_boolean(); }
+bool JsonReader::is_number() const { return value_->is_number(); }
+bool JsonReader::is_array() const { return value_->is_array(); }
+bool JsonReader::is_object() const { return value_->is_object(); }
+
+bool JsonReader::has(const std::string& key) const {
+    if (!value_->is_object()) return false;
+    const auto member = value_->find(key);
+    return member != value_->end() && !member->is_null();
+}
+
+JsonReader JsonReader::at(const std::string& key) const {
+    if (!value_->is_object()) fail(std::string("expected an object, got ") + value_->type_name());
+    const auto member = value_->find(key);
+    const std::string path = key_.empty() ? key : key_ + "." + key;
+    if (member == value_->end()) fail("key '" + path + "' is missing");
+    return {*member, file_, path};
+}
+
+std::optional<JsonReader> JsonReader::find(const std::string& key) const {
+    if (!has(key)) return std::nullopt;
+    return at(key);
+}
+
+std::vector<JsonReader> JsonReader::items() const {
+    if (!value_->is_array()) fail(std::string("expected an array, got ") + value_->type_name());
+    std::vector<JsonReader> out;
+    out.reserve(value_->size());
+    for (const json& element : *value_) {
+        out.emplace_back(element, file_, key_ + "[" + std::to_string(out.size()) + "]");
+    }
+    return out;
+}
+
+std::vector<std::pair<std::string, JsonReader>> JsonReader::members() const {
+    if (!value_->is_object()) fail(std::string("expected an object, got ") + value_->type_name());
+    std::vector<std::pair<std::string, JsonReader>> out;
+    out.reserve(value_->size());
+    for (const auto& [name, member] : value_->items()) {
+        out.emplace_back(name, JsonReader(member, file_, key_.empty() ? name : key_ + "." + name));
+    }
+    return out;
+}
+
+std::string JsonReader::string() const {
+    if (!value_->is_string()) fail(std::string("expected a string, got ") + value_->type_name());
+    return value_->get<std::string>();
+}
+
+bool JsonReader::boolean() const {
+    if (!value_->is_boolean())
+        fail(std::string("expected true or false, got ") + value_->type_name());
+    return value_->get<bool>();
+}
+
+double JsonReader::number() const {
+    if (!value_->is_number()) fail(std::string("expected a number, got ") + value_->type_name());
+    const auto number = value_->get<double>();
+    if (!std::isfinite(number)) fail("expected a finite number");
+    return number;
+}
+
+int64_t JsonReader::integer(int64_t low, int64_t high) const {
+    const auto out_of_range = [&](const std::string& got) {
+        fail("expected a whole number from " + std::to_string(low) + " to " + std::to_string(high) +
+             ", got " + got);
+    };
+    int64_t whole = 0;
+    if (value_->is_number_unsigned()) {
+        const auto wide = value_->get<uint64_t>();
+        if (wide > static_cast<uint64_t>(INT64_MAX)) out_of_range(std::to_string(wide));
+        whole = static_cast<int64_t>(wide);
+    } else if (value_->is_number_integer()) {
+        whole = value_->get<int64_t>();
+    } else {
+        const double x = number();
+        if (x != std::floor(x) || std::abs(x) > kMaxExactInteger) out_of_range(std::to_string(x));
+        whole = static_cast<int64_t>(x);
+    }
+    if (whole < low || whole > high) out_of_range(std::to_string(whole));
+    return whole;
+}
+
+std::string JsonReader::string_or(const std::string& key, const std::string& fallback) const {
+    return has(key) ? at(key).string() : fallback;
+}
+bool JsonReader::boolean_or(const std::string& key, bool fallback) const {
+    return has(key) ? at(key).boolean() : fallback;
+}
+double JsonReader::number_or(const std::string& key, double fallback) const {
+    return has(key) ? at(key).number() : fallback;
+}
+int64_t JsonReader::integer_or(const std::string& key, int64_t fallback, int64_t low,
+                               int64_t high) const {
+    return has(key) ? at(key).integer(low, high) : fallback;
+}
+
+json parse_json(std::string_view text, const std::string& file) {
+    const json::parser_callback_t limit_depth = [](int depth, json::parse_event_t, json&) {
+        if (depth > kMaxDepth) throw TooDeep();
+        return true;
+    };
+    try {
+        return json::parse(text.begin(), text.end(), limit_depth);
+    } catch (const TooDeep&) {
+        throw FileError("JSON nested deeper than " + std::to_string(kMaxDepth) + " levels", file,
+                        "check the file, or get it again");
+    } catch (const json::exception& e) {
+        std::string what =
+            e.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
+        if (const size_t end = what.find("] "); end != std::string::npos)
+            what = what.substr(end + 2);
+        throw FileError("not valid JSON (" + what + ")", file, "check the file, or get it again");
+    }
+}
+
+json read_json_file(const std::string& path, int64_t max_bytes) {
+    const MappedFile file(path);
+    const auto bytes = file.bytes();
+    if (static_cast<int64_t>(bytes.size()) > max_bytes) {
+        throw FileError("JSON file of " + format_bytes(static_cast<int64_t>(bytes.size())) +
+                            ", more than " + format_bytes(max_bytes),
+                        path, "check the file");
+    }
+    return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+}  // namespace lowkey

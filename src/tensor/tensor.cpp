@@ -1,0 +1,107 @@
+#include "tensor/tensor.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/parallel.h"
+
+namespace lowkey {
+namespace {
+
+constexpr size_t kAlignment = 64;
+constexpr int64_t kConvertBlock = 1 << 16;
+
+void convert_range(const TensorView& from, int64_t begin, int64_t end, float* to) {
+    for (int64_t i = begin; i < end; ++i) {
+        float x = 0;
+        switch (from.dtype) {
+            case DType::kF64: {
+                double wide = 0;
+                std::memcpy(&wide, from.data + i * 8, 8);
+                x = static_cast<float>(wide);
+                break;
+            }
+            case DType::kF32:
+                std::memcpy(&x, from.data + i * 4, 4);
+                break;
+            case DType::kF16: {
+                uint16_t bits = 0;
+                std::memcpy(&bits, from.data + i * 2, 2);
+                x = f16_to_f32(bits);
+                break;
+            }
+            case DType::kBF16: {
+                BF16 half{};
+                std::memcpy(&half, from.data + i * 2, 2);
+                x = to_f32(half);
+                break;
+            }
+            default:
+                LOWKEY_CHECK(false && "conversion of integers");
+        }
+        to[i - begin] = x;
+    }
+}
+
+}  // namespace
+
+int64_t num_elements(const Shape& shape) {
+    int64_t n = 1;
+    for (const int64_t s : shape) n *= s;
+    return n;
+}
+
+std::string to_string(const Shape& shape) {
+    std::string text = "[";
+    for (size_t i = 0; i < shape.size(); ++i)
+        text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+    return text + "]";
+}
+
+void Tensor::Free::operator()(std::byte* p) const { std::free(p); }
+
+Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
+    const auto bytes = static_cast<size_t>(num_elements(shape_) * dtype_bytes(dtype_));
+    const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    void* memory = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
+    if (memory == nullptr) throw std::bad_alloc();
+    data_.reset(static_cast<std::byte*>(memory));
+}
+
+Tensor Tensor::zeros(DType dtype, Shape shape) {
+    Tensor t(dtype, std::move(shape));
+    std::memset(t.data(), 0, static_cast<size_t>(t.bytes()));
+    return t;
+}
+
+Tensor Tensor::convert(const TensorView& view, DType dtype) {
+    LOWKEY_CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
+    Tensor out(dtype, view.shape);
+    const int64_t n = view.size();
+    if (view.dtype == dtype) {
+        std::memcpy(out.data(), view.data, static_cast<size_t>(view.bytes()));
+        return out;
+    }
+    parallel_for((n + kConvertBlock - 1) / kConvertBlock, [&](int64_t block) {
+        const int64_t begin = block * kConvertBlock;
+        const int64_t end = begin + kConvertBlock < n ? begin + kConvertBlock : n;
+        if (dtype == DType::kF32) {
+            convert_range(view, begin, end, out.f32().data() + begin);
+            return;
+        }
+        std::vector<float> wide(static_cast<size_t>(end - begin));
+        convert_range(view, begin, end, wide.data());
+        for (int64_t i = begin; i < end; ++i) {
+            out.as<BF16>()[static_cast<size_t>(i)] = to_bf16(wide[static_cast<size_t>(i - begin)]);
+        }
+    });
+    return out;
+}
+
+std::vector<float> to_f32(const TensorView& view) {
+    std::vector<float> out(static_cast<size_t>(view.size()));
+    convert_range(view, 0, view.size(), out.data());
+    return out;
+}
+
+}  // namespace lowkey
