@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace lowkey {
+
+/// Tokens of one tile: the unit in which the cache stores vectors and the kernels read them.
+inline constexpr int kTileTokens = 16;
+
+/// Storage of one tile of keys or values of `dim` coordinates (16 · dim elements, no padding):
+///   keys f32    [dim, 16]              one coordinate of 16 tokens per row
+///   keys bf16   [dim / 2, 16, 2]       pairs of coordinates adjacent; an odd last coordinate is
+///   [16] values f32  [16, dim]              one token per row values bf16 [8, dim, 2] pairs of
+///   tokens adjacent
+/// so that one load feeds all queries and no lane is summed across.
+
+/// The inner loops, compiled once per instruction set. They know tiles and numbers, nothing of
+/// pages or plans, and are noexcept: they allocate, lock and log nothing. Sums are in f32 (Gram
+/// matrices in f64).
+struct KernelTable {
+    std::string_view isa;
+
+    /// y[r] = w[r, :] · x, rows of `cols` elements one after another.
+    void (*gemv_f32)(const float* w, int64_t rows, int64_t cols, const float* x, float* y) noexcept;
+    void (*gemv_bf16)(const uint16_t* w, int64_t rows, int64_t cols, const float* x,
+                      float* y) noexcept;
+
+    /// out[i, 16 · tile + t] = q[i, :] · key t of the tile, i in [0, rows); strides in elements.
+    /// Tiles follow each other without gaps.
+    void (*score_f32)(const float* q, int64_t q_stride, int64_t rows, int64_t dim,
+                      const void* tiles, int64_t num_tiles, float* out,
+                      int64_t out_stride) noexcept;
+    void (*score_bf16)(const float* q, int64_t q_stride, int64_t rows, int64_t dim,
+                       const void* tiles, int64_t num_tiles, float* out,
+                       int64_t out_stride) noexcept;
+
+    /// acc[i, :] += Σ_t p[i, t] · value t, t in [0, 16 · num_tiles): p is 0 where a tile holds no
+    /// token, and the tile's bytes there are finite numbers.
+    void (*sum_f32)(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
+                    int64_t num_tiles, float* acc, int64_t acc_stride) noexcept;
+    void (*sum_bf16)(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
+                     int64_t num_tiles, float* acc, int64_t acc_stride) noexcept;
+
+    /// Largest of n > 0 numbers.
+    float (*max)(const float* x, int64_t n) noexcept;
+    /// x[i] = exp(x[i] - shift), relative error below 2e-7, 0 for -inf and below e-87; returns the
+    /// sum.
+    float (*exp_sum)(float* x, int64_t n, float shift) noexcept;
+    /// x[i] *= factor
+    void (*scale)(float* x, int64_t n, float factor) noexcept;
+
+    /// Rotates an f32 key tile [dim, 16] in place: pairs (j · step, j · step + offset), j in [0,
+    /// pairs), by the angles whose cosines and sines are cos, sin [pairs, 16].
+    void (*rotate_tile)(float* tile, int64_t pairs, int64_t step, int64_t offset, const float* cos,
+                        const float* sin) noexcept;
+
+    /// gate[i] = gate[i] / (1 + exp(-gate[i])) · up[i]
+    void (*silu_mul)(float* gate, const float* up, int64_t n) noexcept;
+    /// Round to nearest even.
+    void (*to_bf16)(const float* x, uint16_t* y, int64_t n) noexcept;
+
+    /// gram[i, j] += Σ_t x[t, i] · x[t, j] for j >= i (upper triangle, row-major [dim, dim]), rows
+    /// of x `stride` apart.
+    void (*gram_f64)(const float* x, int64_t stride, int64_t num_tokens, int64_t dim,
+                     double* gram) noexcept;
+};
+
+/// The kernels of the best instruction set of this machine, chosen once. LOWKEY_ISA (portable,
+/// avx2, avx512) forces one; a name that is unknown or cannot run here ends in a UsageError at
+/// first use.
+const KernelTable& kernels();
+/// All that can run on this machine, best last; for tests.
+std::vector<const KernelTable*> runnable_kernels();
+
+}  // namespace lowkey

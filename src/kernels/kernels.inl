@@ -1,0 +1,400 @@
+// The kernels, written once on the vectors of vec.h. A translation unit defines LOWKEY_KERNEL_ISA
+// (a namespace and the table's name) and LOWKEY_VEC_BYTES and includes this file.
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+// No std containers or algorithms here: their inline functions would be compiled for this
+// instruction set, and the linker might keep that copy for the whole program.
+
+namespace lowkey::LOWKEY_KERNEL_ISA {
+namespace {
+
+#include "kernels/vec.h"
+
+constexpr int kTileVecs = kTileTokens / kLanes;
+// Query rows that one pass over a tile serves: bounded by the registers that hold their sums.
+constexpr int kMaxRows = LOWKEY_VEC_BYTES == 64 ? 8 : 4;
+
+// ---- rows of a matrix times a vector ----
+
+template <int R, typename Load>
+inline void gemv_rows(Load load_w, int64_t cols, const float* x, float* y) {
+    VecF sum[R] = {};
+    int64_t c = 0;
+    for (; c + kLanes <= cols; c += kLanes) {
+        const VecF xv = load(x + c);
+        for (int r = 0; r < R; ++r) sum[r] += load_w.vec(r, c) * xv;
+    }
+    for (int r = 0; r < R; ++r) {
+        float total = horizontal_sum(sum[r]);
+        for (int64_t i = c; i < cols; ++i) total += load_w.one(r, i) * x[i];
+        y[r] = total;
+    }
+}
+
+struct RowsF32 {
+    const float* w;
+    int64_t cols;
+    VecF vec(int r, int64_t c) const { return load(w + r * cols + c); }
+    float one(int r, int64_t c) const { return w[r * cols + c]; }
+};
+
+struct RowsBF16 {
+    const uint16_t* w;
+    int64_t cols;
+    VecF vec(int r, int64_t c) const { return load_bf16(w + r * cols + c); }
+    float one(int r, int64_t c) const {
+        const uint32_t bits = static_cast<uint32_t>(w[r * cols + c]) << 16;
+        float x = 0;
+        __builtin_memcpy(&x, &bits, 4);
+        return x;
+    }
+};
+
+template <typename Rows, typename W>
+inline void gemv(const W* w, int64_t rows, int64_t cols, const float* x, float* y) {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) gemv_rows<4>(Rows{w + r * cols, cols}, cols, x, y + r);
+    for (; r < rows; ++r) gemv_rows<1>(Rows{w + r * cols, cols}, cols, x, y + r);
+}
+
+void gemv_f32(const float* w, int64_t rows, int64_t cols, const float* x, float* y) noexcept {
+    gemv<RowsF32>(w, rows, cols, x, y);
+}
+void gemv_bf16(const uint16_t* w, int64_t rows, int64_t cols, const float* x, float* y) noexcept {
+    gemv<RowsBF16>(w, rows, cols, x, y);
+}
+
+// ---- scores of key tiles ----
+
+template <int R>
+inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const float* tile,
+                           float* out, int64_t out_stride) {
+    VecF sum[R][kTileVecs] = {};
+    for (int64_t i = 0; i < dim; ++i) {
+        for (int v = 0; v < kTileVecs; ++v) {
+            const VecF key = load(tile + i * kTileTokens + v * kLanes);
+            for (int r = 0; r < R; ++r) sum[r][v] += q[r * q_stride + i] * key;
+        }
+    }
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < kTileVecs; ++v) store(out + r * out_stride + v * kLanes, sum[r][v]);
+    }
+}
+
+template <int R>
+inline void score_tile_bf16(const float* q, int64_t q_stride, int64_t dim, const uint16_t* tile,
+                            float* out, int64_t out_stride) {
+    VecF sum[R][kTileVecs] = {};
+    const auto* lines = reinterpret_cast<const uint32_t*>(tile);
+    for (int64_t i = 0; i < dim / 2; ++i) {
+        for (int v = 0; v < kTileVecs; ++v) {
+            const VecU pairs = load(lines + i * kTileTokens + v * kLanes);
+            const VecF first = low_half(pairs);
+            const VecF second = high_half(pairs);
+            for (int r = 0; r < R; ++r) {
+                sum[r][v] += q[r * q_stride + 2 * i] * first;
+                sum[r][v] += q[r * q_stride + 2 * i + 1] * second;
+            }
+        }
+    }
+    if (dim % 2 != 0) {
+        for (int v = 0; v < kTileVecs; ++v) {
+            const VecF key = load_bf16(tile + (dim - 1) * kTileTokens + v * kLanes);
+            for (int r = 0; r < R; ++r) sum[r][v] += q[r * q_stride + dim - 1] * key;
+        }
+    }
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < kTileVecs; ++v) store(out + r * out_stride + v * kLanes, sum[r][v]);
+    }
+}
+
+/// Calls fn.template operator()<R>(first_row) over all rows in the largest blocks that registers
+/// allow.
+template <int R, typename Fn>
+inline void for_row_blocks(int64_t row, int64_t rows, Fn& fn) {
+    for (; row + R <= rows; row += R) fn.template operator()<R>(row);
+    if constexpr (R > 1) {
+        if (row < rows) for_row_blocks<R - 1>(row, rows, fn);
+    }
+}
+
+void score_f32(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const void* tiles,
+               int64_t num_tiles, float* out, int64_t out_stride) noexcept {
+    const auto* data = static_cast<const float*>(tiles);
+    auto block = [&]<int R>(int64_t row) {
+        for (int64_t t = 0; t < num_tiles; ++t) {
+            score_tile_f32<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
+                              out + row * out_stride + t * kTileTokens, out_stride);
+        }
+    };
+    for_row_blocks<kMaxRows>(0, rows, block);
+}
+
+void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const void* tiles,
+                int64_t num_tiles, float* out, int64_t out_stride) noexcept {
+    const auto* data = static_cast<const uint16_t*>(tiles);
+    auto block = [&]<int R>(int64_t row) {
+        for (int64_t t = 0; t < num_tiles; ++t) {
+            score_tile_bf16<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
+                               out + row * out_stride + t * kTileTokens, out_stride);
+        }
+    };
+    for_row_blocks<kMaxRows>(0, rows, block);
+}
+
+// ---- weighted sums of value tiles ----
+
+/// One token's (f32) or one token pair's (bf16) coordinates [column, column + kLanes) times their
+/// weights.
+struct ValuesF32 {
+    const float* data;
+    static constexpr int kTokens = 1;
+    template <int R>
+    void add(int64_t step, int64_t dim, int64_t column, const float* p, int64_t p_stride,
+             VecF (&sum)[R]) const {
+        const VecF value = load(data + step * dim + column);
+        for (int r = 0; r < R; ++r) sum[r] += p[r * p_stride + step] * value;
+    }
+    float one(int64_t step, int64_t dim, int64_t column, const float* p) const {
+        return p[step] * data[step * dim + column];
+    }
+};
+
+struct ValuesBF16 {
+    const uint32_t* data;
+    static constexpr int kTokens = 2;
+    template <int R>
+    void add(int64_t step, int64_t dim, int64_t column, const float* p, int64_t p_stride,
+             VecF (&sum)[R]) const {
+        const VecU pairs = load(data + step * dim + column);
+        const VecF first = low_half(pairs);
+        const VecF second = high_half(pairs);
+        for (int r = 0; r < R; ++r) {
+            sum[r] += p[r * p_stride + 2 * step] * first;
+            sum[r] += p[r * p_stride + 2 * step + 1] * second;
+        }
+    }
+    float one(int64_t step, int64_t dim, int64_t column, const float* p) const {
+        const uint32_t pair = data[step * dim + column];
+        const uint32_t bits[2] = {pair << 16, pair & 0xffff0000u};
+        float x[2];
+        __builtin_memcpy(x, bits, 8);
+        return p[2 * step] * x[0] + p[2 * step + 1] * x[1];
+    }
+};
+
+template <int R, typename Values>
+inline void sum_rows(const float* p, int64_t p_stride, int64_t dim, Values values, int64_t steps,
+                     float* acc, int64_t acc_stride) {
+    int64_t column = 0;
+    for (; column + kLanes <= dim; column += kLanes) {
+        VecF sum[R] = {};
+        for (int64_t s = 0; s < steps; ++s)
+            values.template add<R>(s, dim, column, p, p_stride, sum);
+        for (int r = 0; r < R; ++r) {
+            float* to = acc + r * acc_stride + column;
+            store(to, load(to) + sum[r]);
+        }
+    }
+    if (column == dim) return;
+    if (dim >= kLanes) {
+        // The last vector overlaps columns that are done; only its new lanes are added.
+        const int64_t start = dim - kLanes;
+        VecF sum[R] = {};
+        for (int64_t s = 0; s < steps; ++s) values.template add<R>(s, dim, start, p, p_stride, sum);
+        for (int r = 0; r < R; ++r) {
+            for (int64_t c = column; c < dim; ++c) acc[r * acc_stride + c] += sum[r][c - start];
+        }
+        return;
+    }
+    for (int r = 0; r < R; ++r) {
+        for (int64_t c = column; c < dim; ++c) {
+            float total = 0;
+            for (int64_t s = 0; s < steps; ++s) total += values.one(s, dim, c, p + r * p_stride);
+            acc[r * acc_stride + c] += total;
+        }
+    }
+}
+
+template <typename Values>
+inline void sum_tiles(const float* p, int64_t p_stride, int64_t rows, int64_t dim, Values values,
+                      int64_t num_tiles, float* acc, int64_t acc_stride) {
+    const int64_t steps = num_tiles * kTileTokens / Values::kTokens;
+    auto block = [&]<int R>(int64_t row) {
+        sum_rows<R>(p + row * p_stride, p_stride, dim, values, steps, acc + row * acc_stride,
+                    acc_stride);
+    };
+    for_row_blocks<kMaxRows>(0, rows, block);
+}
+
+void sum_f32(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
+             int64_t num_tiles, float* acc, int64_t acc_stride) noexcept {
+    sum_tiles(p, p_stride, rows, dim, ValuesF32{static_cast<const float*>(tiles)}, num_tiles, acc,
+              acc_stride);
+}
+void sum_bf16(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
+              int64_t num_tiles, float* acc, int64_t acc_stride) noexcept {
+    sum_tiles(p, p_stride, rows, dim, ValuesBF16{static_cast<const uint32_t*>(tiles)}, num_tiles,
+              acc, acc_stride);
+}
+
+// ---- softmax ----
+
+float max(const float* x, int64_t n) noexcept {
+    float best = x[0];
+    int64_t i = 0;
+    if (n >= kLanes) {
+        VecF vec = load(x);
+        for (i = kLanes; i + kLanes <= n; i += kLanes) {
+            const VecF next = load(x + i);
+            vec = next > vec ? next : vec;
+        }
+        for (int lane = 0; lane < kLanes; ++lane) best = vec[lane] > best ? vec[lane] : best;
+    }
+    for (; i < n; ++i) best = x[i] > best ? x[i] : best;
+    return best;
+}
+
+/// Applies fn to vectors of x in place; the last, partial one goes through a copy.
+template <typename Fn>
+inline void map(float* x, int64_t n, Fn fn) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(x + i, fn(load(x + i)));
+    if (i < n) {
+        float rest[kLanes] = {};
+        for (int64_t j = i; j < n; ++j) rest[j - i] = x[j];
+        store(rest, fn(load(rest)));
+        for (int64_t j = i; j < n; ++j) x[j] = rest[j - i];
+    }
+}
+
+float exp_sum(float* x, int64_t n, float shift) noexcept {
+    map(x, n, [shift](VecF v) { return exp(v - shift); });
+    VecF sum = {};
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) sum += load(x + i);
+    float total = horizontal_sum(sum);
+    for (; i < n; ++i) total += x[i];
+    return total;
+}
+
+void scale(float* x, int64_t n, float factor) noexcept {
+    map(x, n, [factor](VecF v) { return v * factor; });
+}
+
+// ---- rotation, activation, conversion ----
+
+void rotate_tile(float* tile, int64_t pairs, int64_t step, int64_t offset, const float* cos,
+                 const float* sin) noexcept {
+    for (int64_t j = 0; j < pairs; ++j) {
+        float* first = tile + j * step * kTileTokens;
+        float* second = first + offset * kTileTokens;
+        for (int v = 0; v < kTileTokens; v += kLanes) {
+            const VecF c = load(cos + j * kTileTokens + v);
+            const VecF s = load(sin + j * kTileTokens + v);
+            const VecF a = load(first + v);
+            const VecF b = load(second + v);
+            store(first + v, a * c - b * s);
+            store(second + v, b * c + a * s);
+        }
+    }
+}
+
+void silu_mul(float* gate, const float* up, int64_t n) noexcept {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        const VecF g = load(gate + i);
+        store(gate + i, g / (1.0f + exp(-g)) * load(up + i));
+    }
+    if (i < n) {
+        float g[kLanes] = {};
+        float u[kLanes] = {};
+        for (int64_t j = i; j < n; ++j) {
+            g[j - i] = gate[j];
+            u[j - i] = up[j];
+        }
+        const VecF gv = load(g);
+        store(g, gv / (1.0f + exp(-gv)) * load(u));
+        for (int64_t j = i; j < n; ++j) gate[j] = g[j - i];
+    }
+}
+
+void to_bf16(const float* x, uint16_t* y, int64_t n) noexcept {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        const VecU bits = as_bits(load(x + i));
+        const VecU rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+        const VecU quiet = (bits >> 16) | 0x40u;
+        const VecU result = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
+        *reinterpret_cast<VecU16*>(y + i) = __builtin_convertvector(result, VecU16);
+    }
+    for (; i < n; ++i) {
+        uint32_t bits = 0;
+        __builtin_memcpy(&bits, x + i, 4);
+        y[i] = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u
+                                         ? (bits >> 16) | 0x40u
+                                         : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+    }
+}
+
+// ---- Gram matrices ----
+
+void gram_f64(const float* x, int64_t stride, int64_t num_tokens, int64_t dim,
+              double* gram) noexcept {
+    // Blocks of 4 rows of the Gram matrix; tokens innermost, so that a block's sums stay in
+    // registers.
+    constexpr int kRows = 4;
+    for (int64_t i0 = 0; i0 < dim; i0 += kRows) {
+        const int64_t rows = dim - i0 < kRows ? dim - i0 : kRows;
+        int64_t j = i0;
+        for (; j + kLanesD <= dim && rows == kRows; j += kLanesD) {
+            VecD sum[kRows] = {};
+            for (int64_t t = 0; t < num_tokens; ++t) {
+                const float* token = x + t * stride;
+                const VecD right =
+                    __builtin_convertvector(*reinterpret_cast<const VecHalfF*>(token + j), VecD);
+                for (int r = 0; r < kRows; ++r)
+                    sum[r] += static_cast<double>(token[i0 + r]) * right;
+            }
+            for (int r = 0; r < kRows; ++r) {
+                auto* to = reinterpret_cast<VecD*>(gram + (i0 + r) * dim + j);
+                *to += sum[r];
+            }
+        }
+        for (int64_t r = 0; r < rows; ++r) {
+            for (int64_t c = j; c < dim; ++c) {
+                double total = 0;
+                for (int64_t t = 0; t < num_tokens; ++t) {
+                    total += static_cast<double>(x[t * stride + i0 + r]) *
+                             static_cast<double>(x[t * stride + c]);
+                }
+                gram[(i0 + r) * dim + c] += total;
+            }
+        }
+    }
+}
+
+}  // namespace
+
+extern const KernelTable kTable;
+const KernelTable kTable = {
+    .isa = LOWKEY_ISA_NAME,
+    .gemv_f32 = gemv_f32,
+    .gemv_bf16 = gemv_bf16,
+    .score_f32 = score_f32,
+    .score_bf16 = score_bf16,
+    .sum_f32 = sum_f32,
+    .sum_bf16 = sum_bf16,
+    .max = max,
+    .exp_sum = exp_sum,
+    .scale = scale,
+    .rotate_tile = rotate_tile,
+    .silu_mul = silu_mul,
+    .to_bf16 = to_bf16,
+    .gram_f64 = gram_f64,
+};
+
+}  // namespace lowkey::LOWKEY_KERNEL_ISA
