@@ -1,6 +1,7 @@
 #include "io/json_reader.h"
 
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -13,6 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kMaxDepth = 64;
+constexpr size_t kMaxQuote = 200;
+constexpr char kRemedy[] = "check the file, or get it again";
 constexpr double kMaxExactInteger =
     9007199254740992.0;  // 2^53: beyond it a double is no whole number we can trust
 
@@ -25,7 +28,7 @@ JsonReader::JsonReader(const json& value, std::string file, std::string key)
 
 void JsonReader::fail(const std::string& what, const std::string& remedy) const {
     throw FileError(what, key_.empty() ? file_ : file_ + ", " + key_,
-                    remedy.empty() ? "check the file, or get it again" : remedy);
+                    remedy.empty() ? kRemedy : remedy);
 }
 
 bool JsonReader::is_null() const { return value_->is_null(); }
@@ -127,22 +130,39 @@ int64_t JsonReader::integer_or(const std::string& key, int64_t fallback, int64_t
     return has(key) ? at(key).integer(low, high) : fallback;
 }
 
-json parse_json(std::string_view text, const std::string& file) {
-    const json::parser_callback_t limit_depth = [](int depth, json::parse_event_t, json&) {
+json parse_json(std::string_view text, const std::string& file, DuplicateKeys duplicates) {
+    // The parser would take a zero byte for the end of the text.
+    if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+        throw FileError("not valid JSON (a zero byte at byte " + std::to_string(zero + 1) + ")",
+                        file, kRemedy);
+    }
+    std::vector<std::set<std::string>> open_objects;
+    const json::parser_callback_t check = [&](int depth, json::parse_event_t event, json& parsed) {
         if (depth > kMaxDepth) throw TooDeep();
+        if (duplicates == DuplicateKeys::kTakeLast) return true;
+        if (event == json::parse_event_t::object_start) open_objects.emplace_back();
+        if (event == json::parse_event_t::object_end) open_objects.pop_back();
+        if (event == json::parse_event_t::key) {
+            const auto key = parsed.get<std::string>();
+            if (!open_objects.back().insert(key).second) {
+                throw FileError("key '" + key + "' is there twice", file, kRemedy);
+            }
+        }
         return true;
     };
     try {
-        return json::parse(text.begin(), text.end(), limit_depth);
+        return json::parse(text.begin(), text.end(), check);
     } catch (const TooDeep&) {
         throw FileError("JSON nested deeper than " + std::to_string(kMaxDepth) + " levels", file,
-                        "check the file, or get it again");
+                        kRemedy);
     } catch (const json::exception& e) {
         std::string what =
             e.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
         if (const size_t end = what.find("] "); end != std::string::npos)
             what = what.substr(end + 2);
-        throw FileError("not valid JSON (" + what + ")", file, "check the file, or get it again");
+        // It may quote the text, which can be of any length.
+        if (what.size() > kMaxQuote) what = what.substr(0, kMaxQuote) + "...";
+        throw FileError("not valid JSON (" + what + ")", file, kRemedy);
     }
 }
 

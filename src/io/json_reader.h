@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lowkey {
@@ -59,10 +61,14 @@ private:
     std::string key_;
 };
 
-/// Parses text that is not trusted: depth limited to 64 (deeper is refused, the stack is safe),
-/// duplicate keys take the last value, as Python does. Throws FileError naming `file` and the byte
-/// of the mistake.
-nlohmann::json parse_json(std::string_view text, const std::string& file);
+/// What parse_json makes of an object that has a key twice: takes the last value, as Python does,
+/// or throws.
+enum class DuplicateKeys { kTakeLast, kRefuse };
+
+/// Parses text that is not trusted: depth limited to 64 (deeper is refused, the stack is safe).
+/// Throws FileError naming `file` and the byte of the mistake.
+nlohmann::json parse_json(std::string_view text, const std::string& file,
+                          DuplicateKeys duplicates = DuplicateKeys::kTakeLast);
 /// parse_json of a whole file of at most `max_bytes`. Throws FileError.
 nlohmann::json read_json_file(const std::string& path, int64_t max_bytes = int64_t{1} << 30);
 
