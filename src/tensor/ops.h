@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace lowkey {
+
+/// Normalization over the last dimension: x / rms(x) · weight, or (x - mean) / std · weight + bias.
+struct Norm {
+    enum class Kind { kRms, kLayer };
+    Kind kind = Kind::kRms;
+    double eps = 1e-5;
+    std::vector<float> weight;  ///< [hidden_size]
+    std::vector<float> bias;    ///< [hidden_size], or empty
+
+    /// x, y [num_tokens, hidden_size] f32, may be the same memory; sums in f64.
+    void forward(const float* x, int64_t num_tokens, float* y) const;
+};
+
+/// The MLP's nonlinearity.
+enum class Activation { kSilu, kRelu, kGelu, kGeluTanh };
+
+/// x[i] = activation(x[i])
+void apply_activation(Activation activation, std::span<float> x);
+/// gate[i] = activation(gate[i]) · up[i]
+void apply_gated_activation(Activation activation, std::span<float> gate,
+                            std::span<const float> up);
+
+/// y[i] += x[i]
+void add(std::span<float> y, std::span<const float> x);
+
+/// log Σ exp(x[i]) in f64.
+double log_sum_exp(std::span<const float> x);
+
+}  // namespace lowkey

@@ -1,0 +1,104 @@
+#include "tensor/rope.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/error.h"
+#include "base/parallel.h"
+
+namespace lowkey {
+namespace {
+
+/// Llama 3.1: long waves are slowed by `factor`, short ones kept, those between blended.
+double llama3_frequency(const RopeConfig& c, double frequency) {
+    const auto original = static_cast<double>(c.original_max_position_embeddings);
+    const double wavelength = 2 * std::numbers::pi / frequency;
+    if (wavelength < original / c.high_freq_factor) return frequency;
+    if (wavelength > original / c.low_freq_factor) return frequency / c.factor;
+    const double smooth =
+        (original / wavelength - c.low_freq_factor) / (c.high_freq_factor - c.low_freq_factor);
+    return (1 - smooth) * frequency / c.factor + smooth * frequency;
+}
+
+/// YaRN (arXiv 2309.00071, section 3.2): the pair that makes `rotations` turns within the original
+/// context.
+double yarn_pair(const RopeConfig& c, double rotations) {
+    const auto original = static_cast<double>(c.original_max_position_embeddings);
+    return static_cast<double>(c.rotary_dim) *
+           std::log(original / (rotations * 2 * std::numbers::pi)) / (2 * std::log(c.theta));
+}
+
+void scale_yarn(const RopeConfig& c, std::vector<double>& frequencies) {
+    double low = yarn_pair(c, c.beta_fast);
+    double high = yarn_pair(c, c.beta_slow);
+    if (c.truncate) {
+        low = std::floor(low);
+        high = std::ceil(high);
+    }
+    low = std::max(low, 0.0);
+    high = std::min(high, static_cast<double>(c.rotary_dim - 1));
+    if (low == high) high += 0.001;
+    for (size_t j = 0; j < frequencies.size(); ++j) {
+        const double ramp = std::clamp((static_cast<double>(j) - low) / (high - low), 0.0, 1.0);
+        frequencies[j] = frequencies[j] / c.factor * ramp + frequencies[j] * (1 - ramp);
+    }
+}
+
+}  // namespace
+
+std::vector<double> rope_frequencies(const RopeConfig& config) {
+    std::vector<double> frequencies(static_cast<size_t>(config.rotary_dim / 2));
+    for (size_t j = 0; j < frequencies.size(); ++j) {
+        frequencies[j] = std::pow(
+            config.theta, -2.0 * static_cast<double>(j) / static_cast<double>(config.rotary_dim));
+    }
+    switch (config.scaling) {
+        case RopeConfig::Scaling::kNone:
+            break;
+        case RopeConfig::Scaling::kLinear:
+            for (double& f : frequencies) f /= config.factor;
+            break;
+        case RopeConfig::Scaling::kLlama3:
+            for (double& f : frequencies) f = llama3_frequency(config, f);
+            break;
+        case RopeConfig::Scaling::kYarn:
+            scale_yarn(config, frequencies);
+            break;
+    }
+    return frequencies;
+}
+
+RotaryTable::RotaryTable(const RopeConfig& config, int64_t num_positions)
+    : config_(config), num_positions_(num_positions) {
+    LOWKEY_CHECK(config.rotary_dim > 0 && config.rotary_dim % 2 == 0);
+    const std::vector<double> frequencies = rope_frequencies(config);
+    const auto pairs = static_cast<size_t>(num_pairs());
+    cos_.resize(static_cast<size_t>(num_positions) * pairs);
+    sin_.resize(cos_.size());
+    parallel_for(num_positions, [&](int64_t pos) {
+        for (size_t j = 0; j < pairs; ++j) {
+            const double angle = static_cast<double>(pos) * frequencies[j];
+            const size_t at = static_cast<size_t>(pos) * pairs + j;
+            cos_[at] = static_cast<float>(std::cos(angle) * config_.attention_factor);
+            sin_[at] = static_cast<float>(std::sin(angle) * config_.attention_factor);
+        }
+    });
+}
+
+void RotaryTable::rotate(float* x, int64_t pos) const {
+    LOWKEY_DCHECK(pos >= 0 && pos < num_positions_);
+    const float* c = cos(pos);
+    const float* s = sin(pos);
+    const int64_t step = pair_step();
+    const int64_t offset = pair_offset();
+    for (int64_t j = 0; j < num_pairs(); ++j) {
+        float& a = x[j * step];
+        float& b = x[j * step + offset];
+        const float rotated = a * c[j] - b * s[j];
+        b = b * c[j] + a * s[j];
+        a = rotated;
+    }
+}
+
+}  // namespace lowkey
