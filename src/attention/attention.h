@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kvcache/sequence_cache.h"
+
+namespace lowkey {
+
+/// The queries of one KV head of one sequence at one layer, and what they attend to.
+struct AttentionTask {
+    /// Caches of the head with disjoint tokens: the sequence's own, and while a prompt is attended
+    /// to exactly, its uncompressed keys and values. A query sees the tokens at its own and earlier
+    /// positions.
+    std::vector<const HeadCache*> caches;
+    /// Queries after rotation: token t, query head g of the group at q + t · q_stride + g · q_dim.
+    const float* q = nullptr;
+    int64_t q_stride = 0;
+    int64_t q_dim = 0;
+    /// Results, laid out alike with `out_stride` and `out_dim`.
+    float* out = nullptr;
+    int64_t out_stride = 0;
+    int64_t out_dim = 0;
+    int64_t group_size = 1;
+    int64_t num_tokens = 0;
+    int64_t first_position = 0;  ///< of token 0
+};
+
+/// softmax(scale · q · kᵀ) v for all tasks, causal by position, in blocks with online softmax: no
+/// row of scores is ever stored whole. Prefill and decode are the same loop: a page's scores for a
+/// block of query rows, which share each load of a key. Long caches are split over threads and
+/// merged by log-sum-exp. The result depends on the tasks and the number of threads alone. Every
+/// query must see at least one token.
+void attend(std::span<const AttentionTask> tasks, float softmax_scale);
+
+}  // namespace lowkey

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kvcache/codec.h"
+#include "kvcache/page_pool.h"
+#include "kvcache/plan.h"
+
+namespace lowkey {
+
+/// Sizes of the vectors that a model's KV heads cache.
+struct CacheShape {
+    struct Head {
+        int64_t key_dim = 0;
+        int64_t value_dim = 0;
+    };
+    std::vector<std::vector<Head>> layers;  ///< [num_layers][num_kv_heads]
+    int64_t head_dim = 0;                   ///< of the uncompressed model, for bytes_full
+    DType dtype = DType::kBF16;             ///< of dense vectors and of floating-point coordinates
+    std::shared_ptr<const RotaryTable> rotary;  ///< null without rotary positions
+};
+
+/// A run of tokens written by one pair of codecs.
+struct SegmentLayout {
+    std::shared_ptr<const KeyCodec> key;
+    std::shared_ptr<const ValueCodec> value;
+    [[nodiscard]] int64_t tile_bytes() const { return key->tile_bytes() + value->tile_bytes(); }
+};
+
+/// How the tokens of one KV head lie in its pages. Tokens [0, num_sinks) are the sinks, dense, in
+/// tiles at the start of the first page; all others are the body, in the rest of that page and in
+/// pages of their own. In a page the keys of all tiles of a segment come first, then their values,
+/// each in the order the kernels stream.
+struct HeadLayout {
+    int64_t num_sinks = 0;
+    SegmentLayout sinks;  ///< null codecs when num_sinks is 0
+    SegmentLayout body;
+    int64_t sink_tiles = 0;
+    int64_t first_page_tiles = 0;  ///< body tiles in the first page
+    int64_t page_tiles = 0;        ///< body tiles in every further page
+    [[nodiscard]] int64_t sink_bytes() const {
+        return sink_tiles == 0 ? 0 : sink_tiles * sinks.tile_bytes();
+    }
+
+    /// Pages that hold `num_tokens` tokens.
+    [[nodiscard]] int64_t pages_for(int64_t num_tokens) const;
+};
+
+/// A plan made concrete for a model: every head's codecs and page layout. Immutable, shared by all
+/// sequences.
+class CacheLayout {
+public:
+    /// Throws UsageError when the plan's layers, heads or tensors do not fit the shape,
+    /// UnsupportedError for unknown codecs and policies.
+    CacheLayout(const CachePlan& plan, const CacheShape& shape);
+
+    [[nodiscard]] int64_t num_layers() const { return static_cast<int64_t>(heads_.size()); }
+    [[nodiscard]] int64_t num_kv_heads() const {
+        return static_cast<int64_t>(heads_.front().size());
+    }
+    [[nodiscard]] const HeadLayout& head(int64_t layer, int64_t kv_head) const {
+        return heads_[static_cast<size_t>(layer)][static_cast<size_t>(kv_head)];
+    }
+    [[nodiscard]] PrefillAttention prefill_attention() const { return prefill_attention_; }
+
+    /// Bytes of the pages that a sequence of `num_tokens` takes.
+    [[nodiscard]] int64_t bytes_for(int64_t num_tokens) const;
+    /// 2 · layers · kv_heads · head_dim · tokens · 2: the uncompressed bf16 cache that ratios refer
+    /// to.
+    [[nodiscard]] int64_t bytes_full(int64_t num_tokens) const;
+    /// The dtype in which an exact prefill keeps the prompt's own keys and values.
+    [[nodiscard]] const CacheShape& shape() const { return shape_; }
+
+private:
+    CacheShape shape_;
+    PrefillAttention prefill_attention_;
+    std::vector<std::vector<HeadLayout>> heads_;
+};
+
+}  // namespace lowkey

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace lowkey {
+
+/// Tiles of floating-point coordinates in the layout of kernels.h: where a token's numbers go. Used
+/// by every codec whose coordinates are f32 or bf16.
+struct FloatTiles {
+    DType dtype = DType::kBF16;
+    int64_t dim = 0;
+
+    [[nodiscard]] int64_t tile_bytes() const;
+    // `slot` counts tokens from the first of `tiles`. Writing slot 0 of a tile clears its other
+    // slots first, so that unused ones hold zeros.
+    void write_key(const float* key, std::byte* tiles, int64_t slot) const;
+    void write_value(const float* value, std::byte* tiles, int64_t slot) const;
+    void read_key(const std::byte* tiles, int64_t slot, float* key) const;
+    void read_value(const std::byte* tiles, int64_t slot, float* value) const;
+
+    /// kernels().score_* and sum_* for this dtype.
+    void score(const float* q, int64_t rows, const std::byte* tiles, int64_t num_tiles, float* out,
+               int64_t out_stride) const;
+    void sum(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
+             int64_t num_tiles, float* acc) const;
+};
+
+}  // namespace lowkey
