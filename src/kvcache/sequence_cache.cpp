@@ -106,17 +106,4 @@ SequenceCache::SequenceCache(std::shared_ptr<const CacheLayout> layout, PagePool
     }
 }
 
-void SequenceCache::check_room(int64_t num_tokens) const {
-    const int64_t needed =
-        layout_->bytes_for(num_tokens_ + num_tokens) - layout_->bytes_for(num_tokens_);
-    const int64_t free = pool_->free_pages() * kPageBytes;
-    if (needed > free) {
-        throw BudgetError(
-            needed, free,
-            std::to_string(num_tokens) + " tokens after " + std::to_string(num_tokens_) +
-                " cached ones",
-            "raise --kv-budget, shorten the request, or use a plan with a smaller cache");
-    }
-}
-
 }  // namespace lowkey

@@ -87,9 +87,10 @@ public:
         return heads_[static_cast<size_t>(layer * layout_->num_kv_heads() + kv_head)];
     }
 
-    /// Throws BudgetError, with the bytes needed and free, when `num_tokens` more tokens would not
-    /// fit; changes nothing.
-    void check_room(int64_t num_tokens) const;
+    /// Bytes of the further pages that `num_tokens` more tokens need.
+    [[nodiscard]] int64_t bytes_to_grow(int64_t num_tokens) const {
+        return layout_->bytes_for(num_tokens_ + num_tokens) - layout_->bytes_for(num_tokens_);
+    }
 
 private:
     std::shared_ptr<const CacheLayout> layout_;

@@ -1,0 +1,124 @@
+#include "cli/command.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <utility>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/parallel.h"
+#include "base/size.h"
+#include "compress/plan_file.h"
+#include "io/safetensors.h"
+
+namespace lowkey::cli {
+
+void add_model(CLI::App& app, CommonOptions& options) {
+    app.add_option("model", options.model,
+                   "Hugging Face directory, or `small` for the built-in model")
+        ->type_name("MODEL")
+        ->required();
+    app.add_flag("--json", options.json, "print one JSON object on stdout");
+}
+
+void add_run_flags(CLI::App& app, CommonOptions& options) {
+    app.add_option("--threads", options.threads, "threads (default: physical cores)")
+        ->check(CLI::Range(1, 1024));
+    app.add_option("--dtype", options.dtype,
+                   "weights, dense cache and low-rank coordinates: bf16 or f32")
+        ->check(CLI::IsMember({"bf16", "f32"}))
+        ->capture_default_str();
+    app.add_option("--max-context", options.max_context,
+                   "longest sequence in tokens (default: the model's)")
+        ->check(CLI::Range(int64_t{1}, kMaxModelSize));
+}
+
+void add_cache_flags(CLI::App& app, CommonOptions& options) {
+    app.add_option("--plan", options.plan, "cache plan (default: the uncompressed cache)")
+        ->type_name("PLAN");
+    app.add_option("--kv-budget", options.kv_budget, "hard limit of the KV cache, as 512MiB");
+    app.add_option("--prefill-chunk", options.prefill_chunk, "prompt tokens per forward pass")
+        ->check(CLI::Range(int64_t{1}, kMaxModelSize))
+        ->capture_default_str();
+}
+
+std::string model_directory(const std::string& model) {
+    if (model != "small" || std::filesystem::exists(model)) return model;
+    for (const char* place : {LOWKEY_SMALL_MODEL, LOWKEY_INSTALLED_SMALL_MODEL}) {
+        if (std::filesystem::exists(place)) return place;
+    }
+    throw FileError("the built-in model is not there", LOWKEY_INSTALLED_SMALL_MODEL,
+                    "install lowkey again");
+}
+
+std::shared_ptr<const Model> load_model(const CommonOptions& options) {
+    if (options.threads > 0) set_num_threads(options.threads);
+    return Model::load(model_directory(options.model),
+                       {*parse_dtype(options.dtype), options.max_context});
+}
+
+Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& options) {
+    CachePlan plan = CachePlan::dense(model->config().num_layers, model->config().num_kv_heads);
+    if (!options.plan.empty()) {
+        PlanFile file = read_plan(options.plan);
+        check_plan_fits(file, options.plan, *model);
+        plan = std::move(file.plan);
+    }
+    EngineOptions engine{.prefill_chunk = options.prefill_chunk};
+    if (!options.kv_budget.empty()) engine.kv_budget_bytes = parse_bytes(options.kv_budget);
+    if (!options.kv_budget.empty() && engine.kv_budget_bytes < kPageBytes) {
+        throw BudgetError(kPageBytes, engine.kv_budget_bytes, "--kv-budget " + options.kv_budget,
+                          "give at least one page");
+    }
+    return {std::move(model), plan, engine};
+}
+
+std::vector<std::vector<int32_t>> read_ids(const std::string& path) {
+    const SafetensorsFile file(path);
+    const TensorView& ids = file.tensor("input_ids");
+    const bool rows = ids.shape.size() == 2;
+    if (ids.dtype != DType::kI64 || (ids.shape.size() != 1 && !rows)) {
+        throw FileError("tensor 'input_ids' is " + std::string(dtype_name(ids.dtype)) + " " +
+                            to_string(ids.shape) + ", not i64 [n] or [n_seq, length]",
+                        path, "write int64 token ids");
+    }
+    const int64_t length = rows ? ids.shape[1] : ids.shape[0];
+    std::vector<std::vector<int32_t>> out;
+    for (int64_t s = 0; s < (rows ? ids.shape[0] : 1); ++s) {
+        std::vector<int32_t>& sequence = out.emplace_back();
+        for (const int64_t id : ids.as<int64_t>().subspan(static_cast<size_t>(s * length),
+                                                          static_cast<size_t>(length))) {
+            if (id < 0 || id > INT32_MAX) {
+                throw FileError("token id " + std::to_string(id), path,
+                                "ids are numbers of the vocabulary");
+            }
+            sequence.push_back(static_cast<int32_t>(id));
+        }
+    }
+    return out;
+}
+
+std::string read_text(const std::string& path) {
+    if (path == "-")
+        return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+    const MappedFile file(path);
+    return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+nlohmann::json to_json(const CacheUsage& usage) {
+    return {{"bytes_allocated", usage.bytes_allocated},
+            {"bytes_full", usage.bytes_full},
+            {"ratio", usage.ratio()},
+            {"tokens", usage.tokens},
+            {"peak_bytes", usage.peak_bytes}};
+}
+
+void print_json(const nlohmann::json& object) {
+    // Text that is not UTF-8 (a generation cut inside a character) is shown, not refused.
+    const std::string text = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    std::printf("%s\n", text.c_str());
+}
+
+}  // namespace lowkey::cli

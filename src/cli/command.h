@@ -1,0 +1,55 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "engine/engine.h"
+#include "model/model.h"
+
+namespace lowkey::cli {
+
+/// Flags that every command which runs a model has.
+struct CommonOptions {
+    std::string model;
+    std::string plan;
+    std::string dtype = "bf16";
+    std::string kv_budget;
+    int64_t max_context = 0;
+    int64_t prefill_chunk = 512;
+    int threads = 0;
+    bool json = false;
+};
+
+// A new subcommand is one file and one line in main.cpp; each adds itself to the program with its
+// flags, an example and what it does.
+
+/// MODEL and --json.
+void add_model(CLI::App& app, CommonOptions& options);
+/// --threads, --dtype, --max-context.
+void add_run_flags(CLI::App& app, CommonOptions& options);
+/// --plan, --kv-budget, --prefill-chunk.
+void add_cache_flags(CLI::App& app, CommonOptions& options);
+
+/// The model that the options name: a directory, or `small` for the built-in one. Sets the number
+/// of threads.
+std::shared_ptr<const Model> load_model(const CommonOptions& options);
+/// The directory of MODEL.
+std::string model_directory(const std::string& model);
+/// The engine of a model under the options' plan and budget.
+Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& options);
+
+/// Token ids [n] of a safetensors file's int64 tensor `input_ids`; as sequences [n_seq, length]
+/// when it has two dimensions. Throws FileError.
+std::vector<std::vector<int32_t>> read_ids(const std::string& path);
+/// A whole text file; "-" is standard input. Throws FileError.
+std::string read_text(const std::string& path);
+
+/// The `cache` object of every command's JSON.
+nlohmann::json to_json(const CacheUsage& usage);
+/// Prints exactly one JSON object on stdout.
+void print_json(const nlohmann::json& object);
+
+}  // namespace lowkey::cli

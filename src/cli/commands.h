@@ -1,0 +1,10 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace lowkey::cli {
+
+// One per file of this folder.
+void add_logits(CLI::App& program);
+
+}  // namespace lowkey::cli

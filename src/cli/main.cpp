@@ -1,0 +1,44 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "base/error.h"
+#include "cli/commands.h"
+
+namespace {
+
+/// Runs the command; its errors become one line on stderr and the exit code of interface
+/// conventions: 1 for a failure at run time, 2 for wrong usage.
+int run(int argc, char** argv) {
+    CLI::App program("lowkey: large language models with a compressed KV cache", "lowkey");
+    program.require_subcommand(1);
+    program.set_version_flag("--version", LOWKEY_VERSION);
+    lowkey::cli::add_logits(program);
+    try {
+        program.parse(argc, argv);
+        return 0;
+    } catch (const CLI::Success& success) {  // --help, --version
+        return program.exit(success);
+    } catch (const CLI::Error& error) {
+        std::fprintf(stderr, "lowkey: error: %s; see `lowkey --help` and `lowkey COMMAND --help`\n",
+                     error.what());
+        return 2;
+    } catch (const lowkey::UsageError& error) {
+        std::fprintf(stderr, "lowkey: error: %s\n", error.what());
+        return 2;
+    } catch (const lowkey::Error& error) {
+        std::fprintf(stderr, "lowkey: error: %s\n", error.what());
+        return 1;
+    } catch (const std::bad_alloc&) {
+        std::fprintf(stderr,
+                     "lowkey: error: out of memory; use a shorter context or a smaller model\n");
+        return 1;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "lowkey: error: %s\n", error.what());
+        return 1;
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return run(argc, argv); }

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "kvcache/plan.h"
+#include "model/model.h"
+
+namespace lowkey {
+
+/// A plan with what is known about how it was made. The cache reads `plan` alone; the rest is for
+/// people and reports.
+struct PlanFile {
+    CachePlan plan;
+    std::string method;                                  ///< "eigen", …
+    std::string fingerprint;                             ///< of the model that it was made for
+    nlohmann::json settings = nlohmann::json::object();  ///< the planner's settings, to repeat it
+    nlohmann::json measured = nlohmann::json::object();  ///< ranks, errors, kept share, …
+};
+
+/// Writes a safetensors file: bases as tensors, all else as JSON in the metadata ("lowkey.plan").
+/// Throws FileError.
+void write_plan(const std::string& path, const PlanFile& file);
+/// Reads one; every size and type is checked. Throws FileError naming the file and the key.
+PlanFile read_plan(const std::string& path);
+/// The plan as JSON without tensors: what `inspect --json` prints.
+nlohmann::json plan_to_json(const PlanFile& file);
+
+/// Throws UsageError when the plan was made for another model than this.
+void check_plan_fits(const PlanFile& file, const std::string& path, const Model& model);
+
+}  // namespace lowkey

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "kvcache/page_pool.h"
+#include "kvcache/plan.h"
+#include "kvcache/sequence_cache.h"
+#include "model/model.h"
+
+namespace lowkey {
+
+/// How an engine runs.
+struct EngineOptions {
+    int64_t kv_budget_bytes =
+        0;  ///< hard limit of the page pool; 0: what one sequence of max_context takes
+    int64_t prefill_chunk =
+        512;  ///< prompt tokens per forward pass, where the prompt attends through the cache
+};
+
+/// What a cache takes, counted from the page pool.
+struct CacheUsage {
+    int64_t bytes_allocated = 0;
+    int64_t bytes_full = 0;  ///< 2 · layers · kv_heads · head_dim · tokens · 2
+    int64_t tokens = 0;
+    int64_t peak_bytes = 0;
+    [[nodiscard]] double ratio() const {
+        return bytes_full > 0
+                   ? static_cast<double>(bytes_allocated) / static_cast<double>(bytes_full)
+                   : 0;
+    }
+};
+
+/// A model with a cache plan and a page pool: where sequences live and run. Linear codecs of the
+/// plan are folded into the weights. One thread at a time.
+class Engine {
+public:
+    /// Rows of the last layer's output [num_tokens, hidden_size] of prompt tokens [first, first +
+    /// num_tokens).
+    using HiddenSink = std::function<void(int64_t first, const float* hidden, int64_t num_tokens)>;
+
+    /// Throws UsageError when the plan does not fit the model, BudgetError when the budget holds
+    /// not one page.
+    Engine(std::shared_ptr<const Model> model, const CachePlan& plan,
+           const EngineOptions& options = {});
+
+    [[nodiscard]] const Model& model() const { return *model_; }
+    [[nodiscard]] const CacheLayout& layout() const { return *layout_; }
+    [[nodiscard]] std::unique_ptr<SequenceCache> new_sequence();
+
+    /// Throws BudgetError, naming the bytes needed, when a sequence could not grow to `num_tokens`
+    /// tokens, and UsageError when the model's context is shorter.
+    void check_request(const SequenceCache& sequence, int64_t num_tokens) const;
+    /// Appends a prompt, in chunks unless the plan attends to prompts exactly (those need all
+    /// layers' inputs at once).
+    void prefill(SequenceCache& sequence, std::span<const int32_t> tokens, const HiddenSink& sink);
+    /// Appends one token; returns logits [vocab_size].
+    Tensor decode(SequenceCache& sequence, int32_t token);
+    /// prefill() that returns the logits [vocab_size] after the last token.
+    Tensor prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens);
+
+    [[nodiscard]] CacheUsage usage(const SequenceCache& sequence) const;
+
+private:
+    std::shared_ptr<const Model> model_;
+    EngineOptions options_;
+    std::shared_ptr<const CacheLayout> layout_;
+    std::unique_ptr<PagePool> pool_;
+};
+
+}  // namespace lowkey

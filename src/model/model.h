@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kvcache/sequence_cache.h"
+#include "model/model_config.h"
+#include "model/observer.h"
+#include "model/weights.h"
+
+namespace lowkey {
+
+/// How to load a model.
+struct ModelOptions {
+    DType dtype = DType::kBF16;  ///< of weights, and of the dense cache: bf16 or f32
+    int64_t max_context = 0;  ///< longest sequence that will be run; 0: what the checkpoint allows
+};
+
+/// The part of a batch that belongs to one sequence: its next tokens, and the cache that they join.
+struct SequenceInput {
+    SequenceCache* cache = nullptr;
+    std::span<const int32_t> tokens;
+    /// Part of a prompt: attends as the plan's prefill mode says. Otherwise (decoding) through the
+    /// cache.
+    bool prompt = false;
+};
+
+/// A decoder-only transformer: one forward pass for all families. Immutable and thread-safe;
+/// forward() uses all threads.
+class Model {
+public:
+    /// Loads a Hugging Face directory. Throws FileError or UnsupportedError.
+    static std::shared_ptr<const Model> load(const std::string& directory,
+                                             const ModelOptions& options = {});
+    /// Of parameters that are already there (folding makes such). `weights` fit `config`.
+    Model(ModelConfig config, ModelWeights weights, ModelOptions options,
+          std::shared_ptr<const RotaryTable> rotary);
+
+    [[nodiscard]] const ModelConfig& config() const { return config_; }
+    [[nodiscard]] const ModelWeights& weights() const { return weights_; }
+    [[nodiscard]] const ModelOptions& options() const { return options_; }
+    [[nodiscard]] int64_t max_context() const { return options_.max_context; }
+    /// Tells the checkpoint from all others.
+    [[nodiscard]] const std::string& fingerprint() const {
+        return weights_.checkpoint->fingerprint();
+    }
+    [[nodiscard]] const std::shared_ptr<const RotaryTable>& rotary() const { return rotary_; }
+    /// What the KV heads cache, for making a CacheLayout.
+    [[nodiscard]] CacheShape cache_shape() const;
+
+    /// Runs all layers over the next tokens of every sequence of the batch, which share the linear
+    /// layers, and extends their caches. Returns the last layer's output [sum of tokens,
+    /// hidden_size] f32, for logits(). Throws BudgetError before anything changes when a cache has
+    /// no room, UsageError for token ids outside the vocabulary and for sequences longer than
+    /// max_context().
+    [[nodiscard]] Tensor forward(std::span<const SequenceInput> batch,
+                                 ForwardObserver* observer = nullptr) const;
+
+    // The steps of forward(), for calibration, which runs single layers.
+    /// Embeddings [sum of tokens, hidden_size].
+    [[nodiscard]] Tensor embed(std::span<const SequenceInput> batch) const;
+    /// One layer in place: hidden [sum of tokens, hidden_size]. The caches' heads of this layer
+    /// grow; their token count is left to the caller.
+    void run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
+                   ForwardObserver* observer = nullptr) const;
+
+    /// logits [num_tokens, vocab_size] of rows of forward()'s result.
+    void logits(const float* hidden, int64_t num_tokens, float* logits) const;
+
+private:
+    void attention(int64_t layer, std::span<const SequenceInput> batch, const float* x, float* out,
+                   ForwardObserver* observer) const;
+    void mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) const;
+
+    ModelConfig config_;
+    ModelWeights weights_;
+    ModelOptions options_;
+    std::shared_ptr<const RotaryTable> rotary_;
+};
+
+}  // namespace lowkey

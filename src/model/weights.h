@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "io/checkpoint.h"
+#include "kvcache/cache_layout.h"
+#include "model/model_config.h"
+#include "tensor/linear.h"
+#include "tensor/ops.h"
+
+namespace lowkey {
+
+/// Parameters of one decoder layer.
+struct LayerWeights {
+    Norm attention_norm;
+    std::unique_ptr<Linear> q;  ///< hidden_size → for each query head the key_dim of its KV head
+    std::unique_ptr<Linear> k;  ///< hidden_size → key_dim of each KV head
+    std::unique_ptr<Linear> v;  ///< hidden_size → value_dim of each KV head
+    std::unique_ptr<Linear> o;  ///< for each query head the value_dim of its KV head → hidden_size
+    Norm mlp_norm;
+    std::unique_ptr<Linear> gate;  ///< null when the MLP is not gated
+    std::unique_ptr<Linear> up;
+    std::unique_ptr<Linear> down;
+    /// Dimensions of what each KV head caches: head_dim, or the ranks after folding.
+    std::vector<CacheShape::Head> kv_heads;
+};
+
+/// Parameters of a model. Views into the checkpoint's mapped files where dtypes allow, so it lives
+/// with them.
+struct ModelWeights {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    TensorView embedding;  ///< [vocab_size, embedding_size], in the checkpoint's dtype
+    std::vector<float>
+        positions;  ///< [offset + max_position_embeddings, hidden_size], learned positions only
+    std::unique_ptr<Linear> project_in;   ///< embedding_size → hidden_size, or null
+    std::unique_ptr<Linear> project_out;  ///< hidden_size → embedding_size, or null
+    std::vector<LayerWeights> layers;
+    Norm final_norm;
+    std::unique_ptr<Linear> lm_head;  ///< embedding_size → vocab_size
+};
+
+/// Reads all parameters that `config` asks for, linear layers as `dtype` (f32 or bf16).
+/// Throws FileError naming the tensor and both shapes when one is missing or has another shape.
+ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const ModelConfig& config,
+                          DType dtype);
+
+}  // namespace lowkey
