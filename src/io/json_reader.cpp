@@ -138,7 +138,10 @@ json parse_json(std::string_view text, const std::string& file, DuplicateKeys du
     }
     std::vector<std::set<std::string>> open_objects;
     const json::parser_callback_t check = [&](int depth, json::parse_event_t event, json& parsed) {
-        if (depth > kMaxDepth) throw TooDeep();
+        // `depth` counts what is open around the new array or object.
+        const bool opens =
+            event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
+        if (opens && depth >= kMaxDepth) throw TooDeep();
         if (duplicates == DuplicateKeys::kTakeLast) return true;
         if (event == json::parse_event_t::object_start) open_objects.emplace_back();
         if (event == json::parse_event_t::object_end) open_objects.pop_back();
