@@ -1,5 +1,7 @@
 #include "io/checkpoint.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -200,7 +202,8 @@ void Checkpoint::open_shards() {
     for (const std::string& shard : shard_names) {
         const std::string path = file_path(shard);
         if (!exists(path)) {
-            throw FileError("shard is missing", path + " (named in " + index + ")", kDownloadAgain);
+            throw FileError("shard is missing", fmt::format("{} (named in {})", path, index),
+                            kDownloadAgain);
         }
         shards_.push_back(std::make_unique<SafetensorsFile>(path));
         const auto add = [&](const std::string& name) {
@@ -217,7 +220,7 @@ void Checkpoint::open_shards() {
         const std::string path = file_path(shard);
         if (found == where_.end() || found->second->path() != path) {
             throw FileError("tensor '" + name + "' is missing",
-                            path + " (where " + index + " says it is)", kDownloadAgain);
+                            fmt::format("{} (where {} says it is)", path, index), kDownloadAgain);
         }
     }
 }
