@@ -13,7 +13,8 @@ std::string one_line(const std::string& what, const std::string& where, const st
     if (!where.empty()) text += ": " + where;
     if (!remedy.empty()) text += "; " + remedy;
     for (char& c : text) {
-        if (c == '\n' || c == '\r') c = ' ';
+        // Names from files are quoted here: an escape sequence must not reach the terminal.
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
     }
     return text;
 }

@@ -286,6 +286,13 @@ TEST_F(Safetensors, MalformedFilesAreRefusedByName) {
     }
 }
 
+TEST_F(Safetensors, NamesInMessagesCannotControlTheTerminal) {
+    const std::string name =
+        file("a", with_members({tensor_info(R"(\u001b[2J\n\u007f)", "U8", "[2]", "[0,1]")}, 1));
+    const std::string message = message_of<FileError>([&] { SafetensorsFile x(name); });
+    EXPECT_THAT(message, HasSubstr("tensor ' [2J  ' has 1 bytes"));
+}
+
 TEST_F(Safetensors, EveryTruncationIsRefused) {
     const std::vector<std::byte> memory = numbered_bytes(24, 0);
     write_safetensors(path("whole"), {{"x", {memory.data(), DType::kF32, {2, 3}}}});
