@@ -1,0 +1,208 @@
+#include "compress/calibration.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <random>
+#include <utility>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "base/progress.h"
+#include "kernels/kernels.h"
+
+namespace lowkey {
+namespace {
+
+/// Adds up the Grams of every kind as the forward pass goes.
+class GramObserver final : public ForwardObserver {
+public:
+    GramObserver(const ModelConfig& config, bool rotary, CalibrationStats& stats)
+        : config_(config), stats_(stats) {
+        const Shape shape = {config.num_layers, config.num_kv_heads, config.head_dim,
+                             config.head_dim};
+        for (const char* kind : {"K", "Q", "V", "O", "K_rot", "Q_rot"}) {
+            if (!rotary && std::string_view(kind).ends_with("_rot")) continue;
+            stats.first.emplace(kind, Tensor::zeros(DType::kF64, shape));
+            stats.rest.emplace(kind, Tensor::zeros(DType::kF64, shape));
+        }
+    }
+
+    void on_projected(const ObservedTokens& seen) override {
+        add("K", seen, seen.k, seen.kv_stride, 1);
+        add("Q", seen, seen.q, seen.q_stride, config_.group_size());
+        add("V", seen, seen.v, seen.kv_stride, 1);
+    }
+    void on_rotated(const ObservedTokens& seen) override {
+        if (!stats_.rest.contains("K_rot")) return;
+        add("K_rot", seen, seen.k, seen.kv_stride, 1);
+        add("Q_rot", seen, seen.q, seen.q_stride, config_.group_size());
+    }
+    void on_attention(const ObservedTokens& seen) override {
+        add("O", seen, seen.out, seen.out_stride, config_.group_size());
+    }
+
+    /// The kernels fill upper triangles.
+    void symmetrize() {
+        for (auto* grams : {&stats_.first, &stats_.rest}) {
+            for (auto& [kind, set] : *grams) {
+                const int64_t d = config_.head_dim;
+                for (int64_t m = 0; m < set.size(); m += d * d) {
+                    for (int64_t i = 0; i < d; ++i) {
+                        for (int64_t j = 0; j < i; ++j) {
+                            set.as<double>()[static_cast<size_t>(m + i * d + j)] =
+                                set.as<double>()[static_cast<size_t>(m + j * d + i)];
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+private:
+    void add(const std::string& kind, const ObservedTokens& seen, const float* x, int64_t stride,
+             int64_t heads_per_kv_head) {
+        const int64_t d = config_.head_dim;
+        const int64_t in_first =
+            std::clamp<int64_t>(stats_.first_tokens - seen.first_position, 0, seen.num_tokens);
+        Tensor& first = stats_.first.at(kind);
+        Tensor& rest = stats_.rest.at(kind);
+        parallel_for(config_.num_kv_heads, [&](int64_t head) {
+            const int64_t at = (seen.layer * config_.num_kv_heads + head) * d * d;
+            for (int64_t g = 0; g < heads_per_kv_head; ++g) {
+                const float* from = x + (head * heads_per_kv_head + g) * d;
+                kernels().gram_f64(from, stride, in_first, d, first.as<double>().data() + at);
+                kernels().gram_f64(from + in_first * stride, stride, seen.num_tokens - in_first, d,
+                                   rest.as<double>().data() + at);
+            }
+        });
+    }
+
+    const ModelConfig& config_;
+    CalibrationStats& stats_;
+};
+
+void check_lengths(const Model& model, int64_t count, int64_t length) {
+    if (count < 1 || length < 1)
+        throw UsageError("no calibration sequences", "", "give at least one token");
+    if (length > model.max_context()) {
+        throw UsageError("sequences of " + std::to_string(length) +
+                             " tokens do not fit the context of " +
+                             std::to_string(model.max_context()),
+                         "", "lower --length");
+    }
+}
+
+std::shared_ptr<const CacheLayout> dense_layout(const Model& model) {
+    return std::make_shared<const CacheLayout>(
+        CachePlan::dense(model.config().num_layers, model.config().num_kv_heads),
+        model.cache_shape());
+}
+
+/// A token by the model's own probabilities.
+int32_t sample(std::span<const float> logits, std::mt19937_64& rng) {
+    const float top = *std::max_element(logits.begin(), logits.end());
+    double total = 0;
+    for (const float x : logits) total += std::exp(static_cast<double>(x) - top);
+    double rest = std::uniform_real_distribution<double>(0, total)(rng);
+    for (size_t i = 0; i < logits.size(); ++i) {
+        rest -= std::exp(static_cast<double>(logits[i]) - top);
+        if (rest <= 0) return static_cast<int32_t>(i);
+    }
+    return static_cast<int32_t>(logits.size() - 1);
+}
+
+}  // namespace
+
+CalibrationStats calibrate(const Model& model, const std::vector<std::vector<int32_t>>& sequences,
+                           const CalibrationOptions& options) {
+    CalibrationStats stats;
+    stats.fingerprint = model.fingerprint();
+    stats.length = sequences.empty() ? 0 : static_cast<int64_t>(sequences.front().size());
+    check_lengths(model, static_cast<int64_t>(sequences.size()), stats.length);
+    for (const auto& sequence : sequences) {
+        if (static_cast<int64_t>(sequence.size()) != stats.length) {
+            throw UsageError("calibration sequences of unequal length", "",
+                             "give sequences of one length");
+        }
+    }
+    stats.ids = sequences;
+    stats.first_tokens = options.first_tokens;
+
+    GramObserver observer(model.config(), model.rotary() != nullptr, stats);
+    const auto layout = dense_layout(model);
+    PagePool pool(layout->bytes_for(stats.length));
+    Progress progress("calibrate", static_cast<int64_t>(sequences.size()));
+    for (size_t s = 0; s < sequences.size(); ++s) {
+        SequenceCache cache(layout, pool);
+        constexpr size_t kChunk = 512;
+        for (size_t t = 0; t < sequences[s].size(); t += kChunk) {
+            const size_t n = std::min(kChunk, sequences[s].size() - t);
+            const SequenceInput input{&cache, std::span(sequences[s]).subspan(t, n), true};
+            static_cast<void>(model.forward({&input, 1}, &observer));
+        }
+        progress.update(static_cast<int64_t>(s) + 1);
+    }
+    observer.symmetrize();
+    return stats;
+}
+
+std::vector<std::vector<int32_t>> cut_sequences(std::span<const int32_t> tokens, int64_t count,
+                                                int64_t length, uint64_t seed,
+                                                std::optional<int32_t> bos) {
+    const int64_t text = bos ? length - 1 : length;
+    const auto available = static_cast<int64_t>(tokens.size());
+    if (count < 1 || length < 1)
+        throw UsageError("no sequences of no tokens", "", "raise --sequences and --length");
+    if (available < text) {
+        throw UsageError("the text has " + std::to_string(available) + " tokens, a sequence " +
+                             std::to_string(length),
+                         "", "give more text, or lower --length");
+    }
+    std::mt19937_64 rng(seed);
+    const int64_t step = (available - text) / count;
+    std::vector<std::vector<int32_t>> sequences;
+    for (int64_t s = 0; s < count; ++s) {
+        int64_t start = s * step;
+        if (seed != 0) start = std::uniform_int_distribution<int64_t>(0, available - text)(rng);
+        std::vector<int32_t>& sequence = sequences.emplace_back();
+        if (bos) sequence.push_back(*bos);
+        const auto part = tokens.subspan(static_cast<size_t>(start), static_cast<size_t>(text));
+        sequence.insert(sequence.end(), part.begin(), part.end());
+    }
+    return sequences;
+}
+
+std::vector<std::vector<int32_t>> sample_sequences(const Model& model, int64_t count,
+                                                   int64_t length, uint64_t seed, int32_t start) {
+    check_lengths(model, count, length);
+    const auto layout = dense_layout(model);
+    PagePool pool(count * layout->bytes_for(length));
+    std::vector<SequenceCache> caches;
+    std::vector<std::mt19937_64> rngs;
+    std::vector<std::vector<int32_t>> sequences(static_cast<size_t>(count), {start});
+    for (int64_t s = 0; s < count; ++s) {
+        caches.emplace_back(layout, pool);
+        rngs.emplace_back(seed * 1000003 + static_cast<uint64_t>(s));
+    }
+    const int64_t vocab = model.config().vocab_size;
+    Tensor logits(DType::kF32, {count, vocab});
+    Progress progress("sample", length);
+    for (int64_t t = 1; t < length; ++t) {
+        std::vector<SequenceInput> batch;
+        for (size_t s = 0; s < caches.size(); ++s) {
+            batch.push_back({&caches[s], std::span(sequences[s]).last(1), false});
+        }
+        const Tensor hidden = model.forward(batch);
+        model.logits(hidden.f32().data(), count, logits.f32().data());
+        parallel_for(count, [&](int64_t s) {
+            const auto row =
+                logits.f32().subspan(static_cast<size_t>(s * vocab), static_cast<size_t>(vocab));
+            sequences[static_cast<size_t>(s)].push_back(sample(row, rngs[static_cast<size_t>(s)]));
+        });
+        progress.update(t + 1);
+    }
+    return sequences;
+}
+
+}  // namespace lowkey

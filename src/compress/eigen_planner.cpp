@@ -1,0 +1,408 @@
+#include "compress/eigen_planner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "compress/bases.h"
+#include "compress/layer_probe.h"
+#include "compress/loss_model.h"
+#include "compress/rank_allocation.h"
+
+namespace lowkey {
+namespace {
+
+constexpr double kLeastThreshold = 0.3;  // of the layer-wise search, as in the published code
+
+enum class Allocation { kLoss, kError, kEnergy, kUniform };
+
+struct EigenSettings {
+    std::optional<double> keep;
+    std::optional<double> error_budget;
+    std::optional<double> energy_threshold;
+    Allocation allocation = Allocation::kLoss;
+    EnergyKind energy = EnergyKind::kSquared;
+    bool per_layer = false;
+    std::string key_basis = "keys-weighted";
+    std::string value_basis = "values-wo";
+    double step = 0.02;
+    int64_t exact_sinks = 4;
+    int64_t error_tokens = 4096;
+    int64_t loss_tokens = 1024;
+    std::string preset;
+};
+
+/// One of named choices, or the fallback when the setting is absent.
+template <typename T>
+T choice(const Settings& settings, const std::string& name, T fallback,
+         const std::map<std::string, T>& choices) {
+    const auto value = string_setting(settings, name, "--" + name);
+    if (!value) return fallback;
+    if (const auto found = choices.find(*value); found != choices.end()) return found->second;
+    std::string known;
+    for (const auto& [key, unused] : choices) known += (known.empty() ? "" : ", ") + key;
+    throw UsageError("unknown value '" + *value + "'", "--" + name, "known are " + known);
+}
+
+void check_range(const std::optional<double>& x, const std::string& name, double low, double high) {
+    if (x && !(*x > low && *x <= high)) {
+        throw UsageError(
+            "out of range", "--" + name,
+            "give a number above " + std::to_string(low) + " and up to " + std::to_string(high));
+    }
+}
+
+EigenSettings read_settings(const Settings& given, bool rotary) {
+    check_settings(given,
+                   {"keep", "error-budget", "energy-threshold", "allocation", "energy", "ranks",
+                    "key-basis", "value-basis", "step", "exact-sinks", "search-tokens", "preset"},
+                   "eigen");
+    EigenSettings s;
+    s.preset = string_setting(given, "preset", "--preset").value_or("");
+    if (s.preset == "paper") {
+        s.key_basis = rotary ? "keys" : "joint";
+        s.value_basis = "values";
+        s.allocation = Allocation::kError;
+        s.per_layer = true;
+        s.exact_sinks = 0;
+    } else if (!s.preset.empty()) {
+        throw UsageError("unknown preset '" + s.preset + "'", "--preset", "known is paper");
+    }
+    s.keep = number_setting(given, "keep");
+    s.error_budget = number_setting(given, "error-budget");
+    s.energy_threshold = number_setting(given, "energy-threshold");
+    if ((s.keep ? 1 : 0) + (s.error_budget ? 1 : 0) + (s.energy_threshold ? 1 : 0) != 1) {
+        throw UsageError("give exactly one of --keep, --error-budget and --energy-threshold",
+                         "--method eigen", "--keep 0.6 keeps 60 % of the cache");
+    }
+    check_range(s.keep, "keep", 0, 1);
+    check_range(s.error_budget, "error-budget", 0, 1e9);
+    check_range(s.energy_threshold, "energy-threshold", 0, 1e9);
+    s.allocation = choice<Allocation>(given, "allocation", s.allocation,
+                                      {{"loss", Allocation::kLoss},
+                                       {"error", Allocation::kError},
+                                       {"energy", Allocation::kEnergy},
+                                       {"uniform", Allocation::kUniform}});
+    s.energy = choice<EnergyKind>(
+        given, "energy", s.energy,
+        {{"squared", EnergyKind::kSquared}, {"singular", EnergyKind::kSingular}});
+    s.per_layer =
+        choice<bool>(given, "ranks", s.per_layer, {{"per-head", false}, {"per-layer", true}});
+    s.key_basis = string_setting(given, "key-basis", "--key-basis").value_or(s.key_basis);
+    s.value_basis = string_setting(given, "value-basis", "--value-basis").value_or(s.value_basis);
+    s.step = number_setting(given, "step").value_or(s.step);
+    check_range(s.step, "step", 0, 0.5);
+    s.exact_sinks = integer_setting(given, "exact-sinks", "--exact-sinks").value_or(s.exact_sinks);
+    if (s.exact_sinks < 0 || s.exact_sinks > 64)
+        throw UsageError("out of range", "--exact-sinks", "give 0 to 64");
+    if (const auto tokens = integer_setting(given, "search-tokens", "--search-tokens"); tokens) {
+        if (*tokens < 1) throw UsageError("out of range", "--search-tokens", "give at least 1");
+        s.error_tokens = s.loss_tokens = *tokens;
+    }
+    return s;
+}
+
+/// Key and value ranks of a layer's heads.
+using LayerRanks = std::vector<HeadRanks>;
+
+class EigenPlanner {
+public:
+    EigenPlanner(std::shared_ptr<const Model> model, const CalibrationStats& stats,
+                 EigenSettings settings)
+        : model_(std::move(model)),
+          stats_(stats),
+          s_(std::move(settings)),
+          config_(model_->config()) {
+        const bool rotary = model_->rotary() != nullptr;
+        const BasisKind& key = find_key_basis(s_.key_basis, rotary);
+        const BasisKind& value = find_value_basis(s_.value_basis);
+        key_space_ = rotary && !key.after_rotation ? "before_rotation" : "after_rotation";
+        for (const auto& heads : head_grams(*model_, stats_, s_.exact_sinks == 0)) {
+            std::vector<HeadBases>& layer = bases_.emplace_back();
+            for (const HeadGrams& grams : heads)
+                layer.push_back({key.make(grams), value.make(grams)});
+        }
+    }
+
+    PlanFile make() {
+        std::vector<LayerRanks> ranks;
+        if (s_.energy_threshold) {
+            ranks = threshold_ranks(std::vector<double>(bases_.size(), *s_.energy_threshold));
+        } else if (s_.error_budget) {
+            ranks = search_ranks(*s_.error_budget);
+        } else if (s_.allocation == Allocation::kLoss) {
+            ranks = loss_ranks();
+        } else if (s_.allocation == Allocation::kError) {
+            ranks = searched_keep_ranks();
+        } else if (s_.allocation == Allocation::kEnergy) {
+            ranks = energy_keep_ranks();
+        } else {
+            ranks = uniform_keep_ranks();
+        }
+        return write(ranks);
+    }
+
+private:
+    // ---- ranks ----
+
+    [[nodiscard]] LayerRanks layer_ranks(size_t layer, double threshold) const {
+        LayerRanks ranks;
+        HeadRanks most;
+        for (const HeadBases& head : bases_[layer]) {
+            ranks.push_back({rank_for(head.key.energy, threshold, s_.energy),
+                             rank_for(head.value.energy, threshold, s_.energy)});
+            most = {std::max(most.key, ranks.back().key), std::max(most.value, ranks.back().value)};
+        }
+        if (s_.per_layer) ranks.assign(ranks.size(), most);
+        return ranks;
+    }
+    [[nodiscard]] std::vector<LayerRanks> threshold_ranks(
+        const std::vector<double>& thresholds) const {
+        std::vector<LayerRanks> ranks;
+        for (size_t layer = 0; layer < bases_.size(); ++layer)
+            ranks.push_back(layer_ranks(layer, thresholds[layer]));
+        return ranks;
+    }
+
+    /// Thresholds 1, 1 - step, … of the layer-wise search.
+    [[nodiscard]] std::vector<double> ladder() const {
+        std::vector<double> thresholds;
+        for (int64_t i = 0;; ++i) {
+            const double threshold = std::round((1 - static_cast<double>(i) * s_.step) * 1e9) / 1e9;
+            if (threshold < kLeastThreshold) return thresholds;
+            thresholds.push_back(threshold);
+        }
+    }
+
+    /// errors[layer][i] of threshold i of the ladder; a layer's row ends with the first error above
+    /// `stop`.
+    [[nodiscard]] std::vector<std::vector<double>> ladder_errors(double stop) const {
+        const std::vector<double> thresholds = ladder();
+        const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
+        LayerProbe probe(model_, sequences);
+        Progress progress("layer errors",
+                          config_.num_layers * static_cast<int64_t>(thresholds.size()));
+        std::vector<std::vector<double>> errors;
+        for (size_t layer = 0; layer < bases_.size(); ++layer, probe.advance()) {
+            std::vector<double>& row = errors.emplace_back();
+            LayerRanks last;
+            for (size_t i = 0; i < thresholds.size(); ++i) {
+                LayerRanks ranks = layer_ranks(layer, thresholds[i]);
+                const bool same =
+                    i > 0 && std::equal(ranks.begin(), ranks.end(), last.begin(), equal_ranks);
+                row.push_back(same ? row.back() : probe.error(make_heads(layer, ranks)));
+                last = std::move(ranks);
+                progress.update(static_cast<int64_t>(layer * thresholds.size() + i + 1),
+                                "layer " + std::to_string(layer));
+                if (i > 0 && row.back() > stop) break;
+            }
+        }
+        return errors;
+    }
+
+    /// Per layer the last threshold before the first error above the budget.
+    [[nodiscard]] std::vector<double> search(const std::vector<std::vector<double>>& errors,
+                                             double budget) const {
+        const std::vector<double> thresholds = ladder();
+        std::vector<double> found;
+        for (const std::vector<double>& row : errors) {
+            size_t i = 1;
+            while (i < row.size() && row[i] <= budget) ++i;
+            found.push_back(thresholds[i - 1]);
+        }
+        return found;
+    }
+
+    [[nodiscard]] std::vector<LayerRanks> search_ranks(double budget) {
+        const std::vector<double> thresholds = search(ladder_errors(budget), budget);
+        measured_["thresholds"] = thresholds;
+        return threshold_ranks(thresholds);
+    }
+
+    /// The largest budget of the layer-wise search whose plan takes at most `keep`: candidates are
+    /// the errors themselves.
+    [[nodiscard]] std::vector<LayerRanks> searched_keep_ranks() {
+        const auto errors = ladder_errors(INFINITY);
+        std::vector<double> budgets = {0};
+        for (const auto& row : errors) budgets.insert(budgets.end(), row.begin(), row.end());
+        std::sort(budgets.begin(), budgets.end());
+        const auto fits = [&](double budget) {
+            return page_share(threshold_ranks(search(errors, budget))) <= *s_.keep;
+        };
+        const auto first = std::partition_point(budgets.begin(), budgets.end(),
+                                                [&](double b) { return !fits(b); });
+        const double budget = first == budgets.end() ? budgets.back() : *first;
+        measured_["error_budget"] = budget;
+        measured_["thresholds"] = search(errors, budget);
+        return threshold_ranks(search(errors, budget));
+    }
+
+    [[nodiscard]] std::vector<LayerRanks> energy_keep_ranks() {
+        double low = 0;
+        double high = 1;
+        for (int i = 0; i < 50; ++i) {
+            const double middle = (low + high) / 2;
+            const auto ranks = threshold_ranks(std::vector<double>(bases_.size(), middle));
+            (page_share(ranks) > *s_.keep ? high : low) = middle;
+        }
+        measured_["threshold"] = low;
+        return threshold_ranks(std::vector<double>(bases_.size(), low));
+    }
+
+    [[nodiscard]] std::vector<LayerRanks> uniform_keep_ranks() const {
+        const auto rank =
+            static_cast<int64_t>(std::lround(*s_.keep * static_cast<double>(config_.head_dim)));
+        const HeadRanks all{std::max<int64_t>(1, rank), std::max<int64_t>(1, rank)};
+        return {bases_.size(), LayerRanks(static_cast<size_t>(config_.num_kv_heads), all)};
+    }
+
+    [[nodiscard]] std::vector<LayerRanks> loss_ranks() {
+        const auto sequences = first_sequences(stats_.ids, s_.loss_tokens);
+        const std::vector<HeadLoss> losses = measure_losses(
+            model_, sequences, bases_, [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
+                return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
+            });
+        const auto flat =
+            allocate_ranks(losses, *s_.keep, kPageBytes, dtype_bytes(model_->options().dtype));
+        std::vector<LayerRanks> ranks;
+        double expected = 0;
+        for (size_t i = 0; i < flat.size(); ++i) {
+            if (i % static_cast<size_t>(config_.num_kv_heads) == 0) ranks.emplace_back();
+            ranks.back().push_back(flat[i]);
+            expected += losses[i].key[static_cast<size_t>(flat[i].key)] +
+                        losses[i].value[static_cast<size_t>(flat[i].value)];
+        }
+        measured_["expected_kl"] = expected;
+        return ranks;
+    }
+
+    static bool equal_ranks(const HeadRanks& a, const HeadRanks& b) {
+        return a.key == b.key && a.value == b.value;
+    }
+
+    /// Bytes per token of pages over those of the uncompressed cache.
+    [[nodiscard]] double page_share(const std::vector<LayerRanks>& ranks) const {
+        const int64_t element = dtype_bytes(model_->options().dtype);
+        double bytes = 0;
+        int64_t heads = 0;
+        for (const LayerRanks& layer : ranks) {
+            for (const HeadRanks& r : layer) {
+                bytes += page_bytes_per_token(r.key + r.value, kPageBytes, element);
+                ++heads;
+            }
+        }
+        return bytes / static_cast<double>(heads * 2 * config_.head_dim * element);
+    }
+
+    // ---- plan ----
+
+    static std::shared_ptr<const Tensor> leading(const Eigen::MatrixXd& m, int64_t rows,
+                                                 int64_t cols) {
+        auto tensor = std::make_shared<Tensor>(DType::kF32, Shape{rows, cols});
+        for (int64_t r = 0; r < rows; ++r) {
+            for (int64_t c = 0; c < cols; ++c) {
+                tensor->f32()[static_cast<size_t>(r * cols + c)] = static_cast<float>(m(r, c));
+            }
+        }
+        return tensor;
+    }
+
+    /// All ranks kept is the uncompressed vector: nothing is projected.
+    [[nodiscard]] static CodecSpec make_codec(const Basis& basis, int64_t rank) {
+        const int64_t d = basis.energy.size();
+        if (rank >= d) return {};
+        CodecSpec spec;
+        spec.name = "low_rank";
+        spec.tensors = {{"encode", leading(basis.encode, d, rank)},
+                        {"decode", leading(basis.decode, rank, d)}};
+        return spec;
+    }
+
+    [[nodiscard]] HeadPlan make_head(size_t layer, size_t head, const HeadRanks& ranks) const {
+        const HeadBases& bases = bases_[layer][head];
+        HeadPlan plan;
+        plan.key = make_codec(bases.key, ranks.key);
+        if (plan.key.name == "low_rank") plan.key.settings["space"] = std::string(key_space_);
+        plan.value = make_codec(bases.value, ranks.value);
+        const bool compressed = ranks.key < config_.head_dim || ranks.value < config_.head_dim;
+        plan.exact_sinks = compressed ? s_.exact_sinks : 0;
+        return plan;
+    }
+    [[nodiscard]] std::vector<HeadPlan> make_heads(size_t layer, const LayerRanks& ranks) const {
+        std::vector<HeadPlan> heads;
+        for (size_t h = 0; h < ranks.size(); ++h) heads.push_back(make_head(layer, h, ranks[h]));
+        return heads;
+    }
+
+    PlanFile write(const std::vector<LayerRanks>& ranks) {
+        PlanFile file;
+        file.method = "eigen";
+        file.fingerprint = model_->fingerprint();
+        const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
+        LayerProbe probe(model_, sequences);
+        Progress progress("measure plan", config_.num_layers);
+        nlohmann::json layers = nlohmann::json::array();
+        int64_t kept = 0;
+        for (size_t layer = 0; layer < ranks.size(); ++layer, probe.advance()) {
+            std::vector<HeadPlan> heads = make_heads(layer, ranks[layer]);
+            nlohmann::json key_ranks = nlohmann::json::array();
+            nlohmann::json value_ranks = nlohmann::json::array();
+            for (const HeadRanks& r : ranks[layer]) {
+                key_ranks.push_back(r.key);
+                value_ranks.push_back(r.value);
+                kept += r.key + r.value;
+            }
+            layers.push_back({{"key_ranks", std::move(key_ranks)},
+                              {"value_ranks", std::move(value_ranks)},
+                              {"error", probe.error(heads)}});
+            file.plan.layers.push_back(std::move(heads));
+            progress.update(static_cast<int64_t>(layer) + 1);
+        }
+        const auto whole =
+            static_cast<double>(2 * config_.num_layers * config_.num_kv_heads * config_.head_dim);
+        measured_["keep"] = static_cast<double>(kept) / whole;
+        measured_["page_share"] = page_share(ranks);
+        measured_["layers"] = std::move(layers);
+        file.measured = std::move(measured_);
+        return file;
+    }
+
+    std::shared_ptr<const Model> model_;
+    const CalibrationStats& stats_;
+    EigenSettings s_;
+    const ModelConfig& config_;
+    const char* key_space_ = "after_rotation";
+    std::vector<std::vector<HeadBases>> bases_;
+    nlohmann::json measured_ = nlohmann::json::object();
+};
+
+}  // namespace
+
+PlanFile make_eigen_plan(const PlanRequest& request) {
+    if (request.stats == nullptr) {
+        throw UsageError("this method needs calibration statistics", "--method eigen",
+                         "give --stats from `lowkey calibrate`");
+    }
+    const EigenSettings settings =
+        read_settings(request.settings, request.model->rotary() != nullptr);
+    PlanFile file = EigenPlanner(request.model, *request.stats, settings).make();
+    file.plan.prefill_attention = request.prefill_attention.value_or(PrefillAttention::kCompressed);
+    file.settings = {{"key-basis", settings.key_basis},
+                     {"value-basis", settings.value_basis},
+                     {"energy", settings.energy == EnergyKind::kSquared ? "squared" : "singular"},
+                     {"ranks", settings.per_layer ? "per-layer" : "per-head"},
+                     {"exact-sinks", settings.exact_sinks},
+                     {"calibration", request.stats->settings}};
+    if (!settings.preset.empty()) file.settings["preset"] = settings.preset;
+    for (const char* name : {"keep", "error-budget", "energy-threshold", "allocation", "step"}) {
+        const auto given = request.settings.find(name);
+        if (given == request.settings.end()) continue;
+        std::visit([&](const auto& value) { file.settings[name] = value; }, given->second);
+    }
+    return file;
+}
+
+}  // namespace lowkey
