@@ -10,6 +10,15 @@
 
 namespace lowkey {
 
+/// Decodes ids that come one at a time: what push() returns, joined, and finish() give decode() of
+/// all ids. One stream, one thread.
+class TextStream {
+public:
+    virtual ~TextStream() = default;
+    virtual std::string push(int32_t id) = 0;
+    virtual std::string finish() = 0;
+};
+
 /// Text to token ids and back. Immutable after loading; all methods are thread-safe.
 class Tokenizer {
 public:
@@ -32,7 +41,10 @@ public:
     [[nodiscard]] virtual std::string decode(std::span<const int32_t> ids,
                                              bool skip_special_tokens) const = 0;
 
-    /// Number of ids, added tokens included (the model's vocab_size may be larger).
+    /// A new stream that decodes as decode() does. The tokenizer must outlive it.
+    [[nodiscard]] virtual std::unique_ptr<TextStream> stream(bool skip_special_tokens) const = 0;
+
+    /// One more than the greatest id, added tokens included (the model's vocab_size may be larger).
     [[nodiscard]] virtual int64_t vocab_size() const = 0;
     [[nodiscard]] virtual std::optional<int32_t> bos_id() const = 0;
     [[nodiscard]] virtual std::optional<int32_t> eos_id() const = 0;
@@ -42,22 +54,22 @@ public:
 };
 
 /// Turns ids that come one at a time into text that comes in whole UTF-8 characters: what push()
-/// returns, joined, is decode() of all ids (but for a trailing incomplete character, which finish()
-/// gives).
+/// returns, joined, is decode() of all ids (but for what no later id can make certain any more,
+/// which finish() gives: a trailing incomplete character, a run of byte tokens). Time and memory of
+/// a push do not depend on how many came before.
 class StreamingDecoder {
 public:
+    /// The tokenizer must outlive the decoder.
     StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens);
     /// Text that has become certain with this id; may be empty.
     std::string push(int32_t id);
-    /// The rest.
+    /// The rest; then the decoder starts anew.
     std::string finish();
 
 private:
     const Tokenizer& tokenizer_;
     bool skip_special_tokens_;
-    std::vector<int32_t> ids_;
-    size_t printed_ids_ = 0;  // ids_[0, printed_ids_) are context whose text is out
-    size_t context_ids_ = 0;  // where decoding starts, so that it sees enough to the left
+    std::unique_ptr<TextStream> stream_;
 };
 
 }  // namespace lowkey

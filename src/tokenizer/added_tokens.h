@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "io/json_reader.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/regex.h"
+#include "tokenizer/token_trie.h"
+#include "tokenizer/vocabulary.h"
+
+namespace lowkey {
+
+/// A token that is found in text before the model sees it.
+struct AddedToken {
+    int32_t id = kNoToken;
+    std::string content;
+    bool single_word = false;  ///< not inside a word
+    bool lstrip = false;       ///< takes the white space to its left
+    bool rstrip = false;       ///< takes the white space to its right
+    bool normalized = false;   ///< looked for in normalized text, in its normalized spelling
+    bool special = false;      ///< left out when special tokens are skipped
+};
+
+/// The flags and "content" of an added token, all but the id. Throws FileError.
+AddedToken read_added_token(const JsonReader& object);
+
+/// The added tokens of a tokenizer. Immutable after the last add(), thread-safe then.
+class AddedTokens {
+public:
+    /// Adds a token. Where the vocabulary has one of that text, its id counts. `normalizer` may be
+    /// null. Throws FileError (`where`) when the id belongs to another token.
+    void add(AddedToken token, const Vocabulary& vocabulary, const Normalizer* normalizer,
+             const JsonReader& where);
+
+    /// Cuts `text` (valid UTF-8) at the tokens and normalizes what lies between.
+    [[nodiscard]] PieceText split(std::string_view text, const Normalizer* normalizer) const;
+
+    [[nodiscard]] const AddedToken* token(int32_t id) const;   ///< or null
+    [[nodiscard]] int32_t id(std::string_view content) const;  ///< or kNoToken
+    /// One more than the greatest id.
+    [[nodiscard]] int32_t end_id() const { return end_id_; }
+
+private:
+    template <typename OnText, typename OnToken>
+    void find(const TokenTrie& trie, std::string_view text, const OnText& on_text,
+              const OnToken& on_token) const;
+
+    std::unordered_map<int32_t, AddedToken> tokens_;
+    std::unordered_map<std::string, int32_t> ids_;
+    int32_t end_id_ = 0;
+    TokenTrie raw_;
+    TokenTrie normalized_;
+    std::optional<Regex> word_char_;  // when a token is single_word
+};
+
+}  // namespace lowkey

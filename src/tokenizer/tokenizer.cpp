@@ -1,0 +1,42 @@
+#include "tokenizer/tokenizer.h"
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "tokenizer/gpt2_files.h"
+#include "tokenizer/sentencepiece_tokenizer.h"
+#include "tokenizer/tokenizer_config.h"
+#include "tokenizer/tokenizer_json.h"
+
+namespace lowkey {
+
+std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& directory) {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    const auto path = [&](const char* name) { return (fs::path(directory) / name).string(); };
+    const auto has = [&](const char* name) { return fs::exists(path(name), ignored); };
+    if (!fs::is_directory(directory, ignored))
+        throw FileError("not a directory", directory, "give the directory of a model");
+    const TokenizerConfig config = read_tokenizer_config(directory);
+    if (has("tokenizer.json")) return load_tokenizer_json(path("tokenizer.json"), config);
+    if (has("tokenizer.model")) return load_sentencepiece(path("tokenizer.model"), config);
+    if (has("vocab.json") && has("merges.txt"))
+        return load_gpt2_files(path("vocab.json"), path("merges.txt"), config);
+    throw FileError("no tokenizer", directory,
+                    "expected tokenizer.json, tokenizer.model, or vocab.json and merges.txt");
+}
+
+StreamingDecoder::StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
+    : tokenizer_(tokenizer),
+      skip_special_tokens_(skip_special_tokens),
+      stream_(tokenizer.stream(skip_special_tokens)) {}
+
+std::string StreamingDecoder::push(int32_t id) { return stream_->push(id); }
+
+std::string StreamingDecoder::finish() {
+    std::string text = stream_->finish();
+    stream_ = tokenizer_.stream(skip_special_tokens_);
+    return text;
+}
+
+}  // namespace lowkey
