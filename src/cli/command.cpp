@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "base/size.h"
 #include "compress/plan_file.h"
+#include "io/json_reader.h"
 #include "io/safetensors.h"
 
 namespace lowkey::cli {
@@ -105,6 +106,27 @@ std::string read_text(const std::string& path) {
         return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     const MappedFile file(path);
     return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+std::optional<int32_t> leading_token(const Tokenizer& tokenizer) {
+    const std::vector<int32_t> ids = tokenizer.encode("", true);
+    if (ids.empty()) return std::nullopt;
+    return ids.front();
+}
+
+int32_t document_start(const Tokenizer& tokenizer, const Model& model) {
+    if (const auto leading = leading_token(tokenizer); leading) return *leading;
+    const JsonReader config(model.weights().checkpoint->config(),
+                            model.weights().checkpoint->config_path());
+    for (const char* key : {"bos_token_id", "eos_token_id"}) {
+        const auto id = config.find(key);
+        if (id && id->is_number()) {
+            return static_cast<int32_t>(id->integer(0, model.config().vocab_size - 1));
+        }
+    }
+    if (const auto eos = tokenizer.eos_id(); eos) return *eos;
+    throw UsageError("the model names no token that begins a text", config.file(),
+                     "calibrate with --text");
 }
 
 nlohmann::json to_json(const CacheUsage& usage) {

@@ -4,10 +4,13 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "model/model.h"
+#include "tokenizer/tokenizer.h"
 
 namespace lowkey::cli {
 
@@ -46,6 +49,12 @@ Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& opti
 std::vector<std::vector<int32_t>> read_ids(const std::string& path);
 /// A whole text file; "-" is standard input. Throws FileError.
 std::string read_text(const std::string& path);
+
+/// The token that this tokenizer puts before every prompt, if it does.
+std::optional<int32_t> leading_token(const Tokenizer& tokenizer);
+/// A token that begins a document: the leading token, else the configuration's bos, else eos.
+/// Throws UsageError if none.
+int32_t document_start(const Tokenizer& tokenizer, const Model& model);
 
 /// The `cache` object of every command's JSON.
 nlohmann::json to_json(const CacheUsage& usage);

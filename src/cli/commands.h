@@ -5,6 +5,8 @@
 namespace lowkey::cli {
 
 // One per file of this folder.
+void add_calibrate(CLI::App& program);
+void add_plan(CLI::App& program);
 void add_logits(CLI::App& program);
 
 }  // namespace lowkey::cli

@@ -13,6 +13,8 @@ int run(int argc, char** argv) {
     CLI::App program("lowkey: large language models with a compressed KV cache", "lowkey");
     program.require_subcommand(1);
     program.set_version_flag("--version", LOWKEY_VERSION);
+    lowkey::cli::add_calibrate(program);
+    lowkey::cli::add_plan(program);
     lowkey::cli::add_logits(program);
     try {
         program.parse(argc, argv);
