@@ -1,0 +1,225 @@
+#include "eval/perplexity.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "tensor/ops.h"
+
+namespace lowkey {
+namespace {
+
+/// Logits are computed in blocks of rows of about this size: enough rows for fast matrix products,
+/// little beside a model.
+constexpr int64_t kLogitsBytes = int64_t{64} << 20;
+constexpr int64_t kMinRows = 16;
+constexpr int64_t kMaxRows = 512;
+
+/// What one scored position adds to the means.
+struct Score {
+    double nll = 0;
+    double reference_nll = 0;
+    double kl = 0;
+    bool same_top = false;
+};
+
+/// One window as it runs: bos, where asked for, in front.
+struct Run {
+    std::vector<int32_t> tokens;
+    int64_t prefill = 0;       ///< tokens of the prefill
+    int64_t first_scored = 0;  ///< row whose logits are the first to be scored
+};
+
+Run make_run(std::span<const int32_t> window, const PerplexityOptions& options) {
+    Run run;
+    if (options.bos) run.tokens.push_back(*options.bos);
+    const auto front = static_cast<int64_t>(run.tokens.size());
+    run.tokens.insert(run.tokens.end(), window.begin(), window.end());
+    const auto length = static_cast<int64_t>(window.size());
+    run.prefill = front + options.prefill.value_or(length);
+    run.first_scored = front + options.prefill.value_or(0);
+    if (options.prefill && *options.prefill < 0) {
+        throw UsageError("prefill of " + std::to_string(*options.prefill) + " tokens", "",
+                         "give 0 or more");
+    }
+    if (run.first_scored + 1 >= front + length) {
+        throw UsageError("windows of " + std::to_string(length) + " tokens have no target after " +
+                             std::to_string(options.prefill.value_or(0)) + " prefilled tokens",
+                         "", "use longer windows or a shorter prefill");
+    }
+    return run;
+}
+
+/// Runs a window; returns the last layer's output [tokens, hidden_size]. Decoding leaves the output
+/// head to the caller too, which multiplies many rows at once.
+Tensor run_window(Engine& engine, SequenceCache& sequence, const Run& run,
+                  const std::function<void(int64_t done)>& on_tokens) {
+    const int64_t hidden_size = engine.model().config().hidden_size;
+    const auto count = static_cast<int64_t>(run.tokens.size());
+    Tensor all(DType::kF32, {count, hidden_size});
+    engine.prefill(sequence, std::span(run.tokens).first(static_cast<size_t>(run.prefill)),
+                   [&](int64_t first, const float* hidden, int64_t n) {
+                       std::copy_n(hidden, n * hidden_size, all.f32().data() + first * hidden_size);
+                       on_tokens(first + n);
+                   });
+    for (int64_t t = run.prefill; t < count; ++t) {
+        const SequenceInput input{&sequence,
+                                  std::span(run.tokens).subspan(static_cast<size_t>(t), 1), false};
+        const Tensor hidden = engine.model().forward({&input, 1});
+        std::copy_n(hidden.f32().data(), hidden_size, all.f32().data() + t * hidden_size);
+        on_tokens(t + 1);
+    }
+    return all;
+}
+
+double nll_of(std::span<const float> logits, int32_t target) {
+    return log_sum_exp(logits) - static_cast<double>(logits[static_cast<size_t>(target)]);
+}
+
+/// KL(p || q) of two rows of logits, in f64.
+double kl_divergence(std::span<const float> p, std::span<const float> q) {
+    const double lse_p = log_sum_exp(p);
+    const double lse_q = log_sum_exp(q);
+    double sum = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+        const double log_p = static_cast<double>(p[i]) - lse_p;
+        sum += std::exp(log_p) * (log_p - (static_cast<double>(q[i]) - lse_q));
+    }
+    return sum;
+}
+
+int64_t top1(std::span<const float> logits) {
+    return std::max_element(logits.begin(), logits.end()) - logits.begin();
+}
+
+/// Scores of rows [first_scored, tokens - 1), whose targets are the tokens behind them.
+std::vector<Score> score_window(const Engine& engine, const Tensor& hidden, const Run& run,
+                                const Engine* reference, const Tensor& reference_hidden) {
+    const int64_t vocab = engine.model().config().vocab_size;
+    const int64_t end = static_cast<int64_t>(run.tokens.size()) - 1;
+    const int64_t block =
+        std::min(std::clamp(kLogitsBytes / (vocab * int64_t{sizeof(float)}), kMinRows, kMaxRows),
+                 end - run.first_scored);
+    Tensor logits(DType::kF32, {block, vocab});
+    Tensor others(DType::kF32, {reference != nullptr ? block : 0, vocab});
+    std::vector<Score> scores(static_cast<size_t>(end - run.first_scored));
+    for (int64_t t = run.first_scored; t < end; t += block) {
+        const int64_t n = std::min(block, end - t);
+        engine.model().logits(hidden.f32().data() + t * hidden.dim(1), n, logits.f32().data());
+        if (reference != nullptr) {
+            reference->model().logits(reference_hidden.f32().data() + t * reference_hidden.dim(1),
+                                      n, others.f32().data());
+        }
+        parallel_for(n, [&](int64_t i) {
+            const auto row = [&](const Tensor& rows) {
+                return rows.f32().subspan(static_cast<size_t>(i * vocab),
+                                          static_cast<size_t>(vocab));
+            };
+            const int32_t target = run.tokens[static_cast<size_t>(t + i + 1)];
+            Score& score = scores[static_cast<size_t>(t + i - run.first_scored)];
+            score.nll = nll_of(row(logits), target);
+            if (reference == nullptr) return;
+            score.reference_nll = nll_of(row(others), target);
+            score.kl = kl_divergence(row(others), row(logits));
+            score.same_top = top1(row(others)) == top1(row(logits));
+        });
+    }
+    return scores;
+}
+
+}  // namespace
+
+double Perplexity::perplexity() const { return std::exp(nll); }
+
+std::vector<std::span<const int32_t>> cut_windows(std::span<const int32_t> tokens,
+                                                  const WindowOptions& options) {
+    const auto count = static_cast<int64_t>(tokens.size());
+    if (options.length < 2) {
+        throw UsageError("windows of " + std::to_string(options.length) + " tokens", "",
+                         "give at least 2: a token and its target");
+    }
+    if (options.length > count) {
+        throw UsageError("the text has " + std::to_string(count) + " tokens, one window takes " +
+                             std::to_string(options.length),
+                         "", "use a longer text or a smaller --length");
+    }
+    const bool all = options.sequences <= 0;
+    const int64_t windows = all ? count / options.length : options.sequences;
+    const int64_t stride = all ? options.length : (count - options.length) / windows;
+    std::vector<std::span<const int32_t>> out;
+    for (int64_t i = 0; i < windows; ++i) {
+        out.push_back(
+            tokens.subspan(static_cast<size_t>(i * stride), static_cast<size_t>(options.length)));
+    }
+    return out;
+}
+
+Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const int32_t>> windows,
+                               const PerplexityOptions& options, Engine* reference) {
+    std::vector<Run> runs;
+    int64_t total = 0;
+    int64_t longest = 0;
+    for (const std::span<const int32_t> window : windows) {
+        runs.push_back(make_run(window, options));
+        const auto length = static_cast<int64_t>(runs.back().tokens.size());
+        total += length;
+        longest = std::max(longest, length);
+    }
+    if (runs.empty()) throw UsageError("there is no window to score", "", "give a longer text");
+    // Refused now rather than after the first hour.
+    engine.check_request(*engine.new_sequence(), longest);
+    if (reference != nullptr) reference->check_request(*reference->new_sequence(), longest);
+
+    Perplexity result;
+    ReferenceComparison sums;
+    double nll_sum = 0;
+    int64_t same_top = 0;
+    int64_t done = 0;
+    const double passes = reference != nullptr ? 2 : 1;
+    for (const Run& run : runs) {
+        const auto report = [&](double tokens) {
+            if (!options.on_progress) return;
+            std::optional<double> nll;
+            if (result.tokens > 0) nll = nll_sum / static_cast<double>(result.tokens);
+            options.on_progress(done + static_cast<int64_t>(tokens), total, nll);
+        };
+        const auto sequence = engine.new_sequence();
+        const Tensor hidden = run_window(
+            engine, *sequence, run, [&](int64_t n) { report(static_cast<double>(n) / passes); });
+        Tensor reference_hidden;
+        if (reference != nullptr) {
+            const auto length = static_cast<double>(run.tokens.size());
+            const auto other = reference->new_sequence();
+            reference_hidden = run_window(*reference, *other, run, [&](int64_t n) {
+                report((length + static_cast<double>(n)) / passes);
+            });
+        }
+        for (const Score& score : score_window(engine, hidden, run, reference, reference_hidden)) {
+            nll_sum += score.nll;
+            sums.nll += score.reference_nll;
+            sums.mean_kl += score.kl;
+            same_top += score.same_top ? 1 : 0;
+            ++result.tokens;
+        }
+        ++result.windows;
+        result.cache = engine.usage(*sequence);
+        done += static_cast<int64_t>(run.tokens.size());
+        report(0);
+    }
+    const auto targets = static_cast<double>(result.tokens);
+    result.nll = nll_sum / targets;
+    if (!std::isfinite(result.nll)) {
+        throw Error("the model's logits are not finite", "",
+                    "the checkpoint or the plan is broken; try --dtype f32");
+    }
+    if (reference != nullptr) {
+        result.reference = {.mean_kl = sums.mean_kl / targets,
+                            .top1_agreement = static_cast<double>(same_top) / targets,
+                            .nll = sums.nll / targets};
+    }
+    return result;
+}
+
+}  // namespace lowkey

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace lowkey {
+
+/// Which windows of a text are scored.
+struct WindowOptions {
+    int64_t length = 2048;  ///< tokens of a window
+    /// 0: all disjoint windows, [i · length, (i + 1) · length), the tail dropped. N: N windows at
+    /// even distances, window i starting at i · floor((num_tokens - length) / N); they overlap
+    /// where N windows do not fit side by side.
+    int64_t sequences = 0;
+};
+
+/// Cuts a tokenized text into windows, views of `tokens`. Throws UsageError, saying how many tokens
+/// there are, when the text is shorter than one window.
+std::vector<std::span<const int32_t>> cut_windows(std::span<const int32_t> tokens,
+                                                  const WindowOptions& options);
+
+/// How windows are scored.
+struct PerplexityOptions {
+    /// Absent: a window is one prefill, and its targets 1 to length - 1 (all but the first token)
+    /// are scored. N: tokens [0, N) are prefilled and [N, length) decoded one by one through the
+    /// cache; the logits of positions N to length - 2 are scored, so targets N + 1 to length - 1.
+    std::optional<int64_t> prefill;
+    /// Put in front of every window, beyond its length and its prefill; the targets stay the same.
+    std::optional<int32_t> bos;
+    /// Called as work proceeds with the windows' tokens that are done, of all, and the mean NLL so
+    /// far (nullopt before the first window ends).
+    std::function<void(int64_t done, int64_t total, std::optional<double> nll)> on_progress;
+};
+
+/// How far next-token distributions are from those of a reference, over the same targets.
+struct ReferenceComparison {
+    double mean_kl = 0;         ///< mean KL(reference || model), nats
+    double top1_agreement = 0;  ///< share of positions where both rank the same token first
+    double nll = 0;             ///< the reference's own
+};
+
+/// Negative log-likelihoods in nats.
+struct Perplexity {
+    double nll = 0;      ///< mean over all scored targets
+    int64_t tokens = 0;  ///< scored targets
+    int64_t windows = 0;
+    CacheUsage cache;  ///< at the end of the last window
+    std::optional<ReferenceComparison> reference;
+    [[nodiscard]] double perplexity() const;
+};
+
+/// Scores windows, each a sequence of its own whose cache is freed before the next. With a
+/// `reference` engine (of the same vocabulary; usually the same model under the uncompressed plan)
+/// every window runs through both, in the same way. Memory beside the caches: a window's last
+/// hidden vectors and a block of logits for each engine. Throws UsageError when a window leaves no
+/// target to score or does not fit the context, BudgetError when its cache does not fit.
+Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const int32_t>> windows,
+                               const PerplexityOptions& options = {}, Engine* reference = nullptr);
+
+}  // namespace lowkey
