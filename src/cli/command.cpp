@@ -6,9 +6,11 @@
 #include <iterator>
 #include <utility>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/parallel.h"
+#include "base/progress.h"
 #include "base/size.h"
 #include "compress/plan_file.h"
 #include "io/json_reader.h"
@@ -34,6 +36,9 @@ void add_run_flags(CLI::App& app, CommonOptions& options) {
     app.add_option("--max-context", options.max_context,
                    "longest sequence in tokens (default: the model's)")
         ->check(CLI::Range(int64_t{1}, kMaxModelSize));
+    CLI::Option* quiet = app.add_flag("--quiet", options.quiet, "no progress on stderr");
+    app.add_flag("--verbose", options.verbose, "say on stderr what is loaded and how it runs")
+        ->excludes(quiet);
 }
 
 void add_cache_flags(CLI::App& app, CommonOptions& options) {
@@ -56,8 +61,19 @@ std::string model_directory(const std::string& model) {
 
 std::shared_ptr<const Model> load_model(const CommonOptions& options) {
     if (options.threads > 0) set_num_threads(options.threads);
-    return Model::load(model_directory(options.model),
-                       {*parse_dtype(options.dtype), options.max_context});
+    Progress::set_enabled(!options.quiet);
+    auto model = Model::load(model_directory(options.model),
+                             {*parse_dtype(options.dtype), options.max_context});
+    if (options.verbose) {
+        const ModelConfig& config = model->config();
+        std::fprintf(
+            stderr, "%s: %lld layers, %lld heads, %lld KV heads of %lld; %s; %d threads of %s\n",
+            config.architecture.c_str(), static_cast<long long>(config.num_layers),
+            static_cast<long long>(config.num_heads), static_cast<long long>(config.num_kv_heads),
+            static_cast<long long>(config.head_dim), options.dtype.c_str(), num_threads(),
+            cpu_name().c_str());
+    }
+    return model;
 }
 
 Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& options) {
@@ -74,6 +90,17 @@ Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& opti
                           "give at least one page");
     }
     return {std::move(model), plan, engine};
+}
+
+Engine make_reference_engine(std::shared_ptr<const Model> model, const CommonOptions& options) {
+    CommonOptions uncompressed = options;
+    uncompressed.plan.clear();
+    uncompressed.kv_budget.clear();
+    return make_engine(std::move(model), uncompressed);
+}
+
+std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options) {
+    return Tokenizer::load(model_directory(options.model));
 }
 
 std::vector<std::vector<int32_t>> read_ids(const std::string& path) {

@@ -24,6 +24,8 @@ struct CommonOptions {
     int64_t prefill_chunk = 512;
     int threads = 0;
     bool json = false;
+    bool quiet = false;
+    bool verbose = false;
 };
 
 // A new subcommand is one file and one line in main.cpp; each adds itself to the program with its
@@ -31,18 +33,22 @@ struct CommonOptions {
 
 /// MODEL and --json.
 void add_model(CLI::App& app, CommonOptions& options);
-/// --threads, --dtype, --max-context.
+/// --threads, --dtype, --max-context, --quiet, --verbose.
 void add_run_flags(CLI::App& app, CommonOptions& options);
 /// --plan, --kv-budget, --prefill-chunk.
 void add_cache_flags(CLI::App& app, CommonOptions& options);
 
 /// The model that the options name: a directory, or `small` for the built-in one. Sets the number
-/// of threads.
+/// of threads, and whether progress is shown.
 std::shared_ptr<const Model> load_model(const CommonOptions& options);
 /// The directory of MODEL.
 std::string model_directory(const std::string& model);
 /// The engine of a model under the options' plan and budget.
 Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& options);
+/// The same without plan and budget: what compressed models are compared with.
+Engine make_reference_engine(std::shared_ptr<const Model> model, const CommonOptions& options);
+/// The tokenizer of MODEL.
+std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options);
 
 /// Token ids [n] of a safetensors file's int64 tensor `input_ids`; as sequences [n_seq, length]
 /// when it has two dimensions. Throws FileError.

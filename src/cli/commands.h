@@ -7,6 +7,10 @@ namespace lowkey::cli {
 // One per file of this folder.
 void add_calibrate(CLI::App& program);
 void add_plan(CLI::App& program);
+void add_detokenize(CLI::App& program);
+void add_eval(CLI::App& program);
+void add_eval_perplexity(CLI::App& eval);
 void add_logits(CLI::App& program);
+void add_tokenize(CLI::App& program);
 
 }  // namespace lowkey::cli

@@ -1,6 +1,9 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <new>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/commands.h"
@@ -15,12 +18,22 @@ int run(int argc, char** argv) {
     program.set_version_flag("--version", LOWKEY_VERSION);
     lowkey::cli::add_calibrate(program);
     lowkey::cli::add_plan(program);
+    lowkey::cli::add_tokenize(program);
+    lowkey::cli::add_detokenize(program);
     lowkey::cli::add_logits(program);
+    lowkey::cli::add_eval(program);
     try {
         program.parse(argc, argv);
         return 0;
     } catch (const CLI::Success& success) {  // --help, --version
         return program.exit(success);
+    } catch (const CLI::RequiredError& error) {
+        const std::vector<std::string> unknown = program.remaining(true);
+        const std::string what =
+            unknown.empty() ? error.what() : "unknown command: " + unknown.front();
+        std::fprintf(stderr, "lowkey: error: %s; see `lowkey --help` and `lowkey COMMAND --help`\n",
+                     what.c_str());
+        return 2;
     } catch (const CLI::Error& error) {
         std::fprintf(stderr, "lowkey: error: %s; see `lowkey --help` and `lowkey COMMAND --help`\n",
                      error.what());

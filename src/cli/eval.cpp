@@ -1,0 +1,11 @@
+#include "cli/commands.h"
+
+namespace lowkey::cli {
+
+void add_eval(CLI::App& program) {
+    CLI::App* app = program.add_subcommand("eval", "How good a model is, with or without a plan.");
+    app->require_subcommand(1);
+    add_eval_perplexity(*app);
+}
+
+}  // namespace lowkey::cli

@@ -1,0 +1,152 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "base/size.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "engine/generation_config.h"
+#include "eval/perplexity.h"
+
+namespace lowkey::cli {
+namespace {
+
+struct Options : CommonOptions {
+    std::string text;
+    std::string ids;
+    std::optional<int64_t> length;
+    std::optional<int64_t> max_tokens;
+    std::optional<int64_t> prefill;
+    int64_t sequences = 0;
+    bool bos = false;
+    bool reference = false;
+};
+
+constexpr int64_t kDefaultLength = 2048;
+
+/// The token sequences to cut into windows: one text, or the rows of an ids file.
+std::vector<std::vector<int32_t>> read_tokens(const Options& options) {
+    if (options.text.empty() == options.ids.empty())
+        throw UsageError("what to score", "", "give either --text or --ids");
+    if (options.text.empty()) return read_ids(options.ids);
+    return {load_tokenizer(options)->encode(read_text(options.text), false)};
+}
+
+std::vector<std::span<const int32_t>> read_windows(const Options& options,
+                                                   const std::vector<std::vector<int32_t>>& texts) {
+    if (texts.size() != 1 && (options.max_tokens || options.sequences > 0)) {
+        throw UsageError("--max-tokens and --sequences choose windows of one text",
+                         options.ids + " holds " + std::to_string(texts.size()) + " sequences",
+                         "leave them out");
+    }
+    std::vector<std::span<const int32_t>> windows;
+    for (const std::vector<int32_t>& text : texts) {
+        std::span<const int32_t> tokens(text);
+        if (options.max_tokens)
+            tokens =
+                tokens.first(std::min(tokens.size(), static_cast<size_t>(*options.max_tokens)));
+        const int64_t rows = texts.size() == 1 ? kDefaultLength : static_cast<int64_t>(text.size());
+        for (const auto& window :
+             cut_windows(tokens, {options.length.value_or(rows), options.sequences})) {
+            windows.push_back(window);
+        }
+    }
+    return windows;
+}
+
+void print_table(const Perplexity& result) {
+    std::printf("perplexity   %.4f  (%.5f nats per token)\n", result.perplexity(), result.nll);
+    std::printf("scored       %lld tokens in %lld windows\n", static_cast<long long>(result.tokens),
+                static_cast<long long>(result.windows));
+    std::printf("cache        %s of %s (%.1f %%)\n",
+                format_bytes(result.cache.bytes_allocated).c_str(),
+                format_bytes(result.cache.bytes_full).c_str(), 100 * result.cache.ratio());
+    if (result.reference) {
+        std::printf(
+            "uncompressed perplexity %.4f; KL divergence %.5f nats; same first token %.2f %%\n",
+            std::exp(result.reference->nll), result.reference->mean_kl,
+            100 * result.reference->top1_agreement);
+    }
+}
+
+void run(const Options& options) {
+    const auto texts = read_tokens(options);
+    const auto windows = read_windows(options, texts);
+    const auto model = load_model(options);
+    PerplexityOptions how;
+    how.prefill = options.prefill;
+    if (options.bos) how.bos = read_generation_config(*model->weights().checkpoint).bos_id;
+    if (options.bos && !how.bos) {
+        throw UsageError("the model names no bos token", options.model, "leave --bos out");
+    }
+    Engine engine = make_engine(model, options);
+    std::optional<Engine> reference;
+    if (options.reference) reference.emplace(make_reference_engine(model, options));
+
+    std::optional<Progress> progress;
+    how.on_progress = [&](int64_t done, int64_t total, std::optional<double> nll) {
+        if (!progress) progress.emplace("perplexity", total);
+        progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
+    };
+    const Perplexity result =
+        evaluate_perplexity(engine, windows, how, reference ? &*reference : nullptr);
+    progress.reset();
+
+    if (!options.json) return print_table(result);
+    nlohmann::json json = {{"perplexity", result.perplexity()},
+                           {"nll", result.nll},
+                           {"tokens", result.tokens},
+                           {"windows", result.windows},
+                           {"cache", to_json(result.cache)}};
+    if (result.reference) {
+        json["mean_kl"] = result.reference->mean_kl;
+        json["top1_agreement"] = result.reference->top1_agreement;
+        json["reference_perplexity"] = std::exp(result.reference->nll);
+        json["reference_nll"] = result.reference->nll;
+    }
+    print_json(json);
+}
+
+}  // namespace
+
+void add_eval_perplexity(CLI::App& eval) {
+    auto options = std::make_shared<Options>();
+    CLI::App* app = eval.add_subcommand("perplexity",
+                                        "Mean negative log-likelihood of a text, cut into disjoint "
+                                        "windows without special tokens.");
+    app->footer(
+        "Each window's first token is context only. With --prefill N tokens [0, N) of a window "
+        "are\n"
+        "prefilled, the others decoded one by one through the cache, and only what decoding\n"
+        "predicts is scored: targets N + 1 to length - 1.\n"
+        "Example: lowkey eval perplexity MODEL --text test.txt --plan a.plan --reference");
+    add_model(*app, *options);
+    add_run_flags(*app, *options);
+    add_cache_flags(*app, *options);
+    app->add_option("--text", options->text, "text file; - is standard input")->type_name("FILE");
+    app->add_option("--ids", options->ids,
+                    "instead: safetensors file with int64 input_ids [n] or [n_seq, length]")
+        ->type_name("FILE");
+    app->add_option("--length", options->length,
+                    "tokens of a window (default: 2048, or the rows of --ids)")
+        ->check(CLI::Range(int64_t{2}, kMaxModelSize));
+    app->add_option("--max-tokens", options->max_tokens, "only the text's first N tokens")
+        ->check(CLI::PositiveNumber);
+    app->add_option("--sequences", options->sequences,
+                    "N windows at even distances (default: all windows, side by side)")
+        ->check(CLI::PositiveNumber);
+    app->add_option("--prefill", options->prefill,
+                    "tokens of a window that are prefilled (default: all)")
+        ->check(CLI::NonNegativeNumber);
+    app->add_flag("--bos", options->bos, "put the model's bos token in front of every window");
+    app->add_flag("--reference", options->reference,
+                  "also run the uncompressed cache, and report how far the model moves from it");
+    app->callback([options] { run(*options); });
+}
+
+}  // namespace lowkey::cli
