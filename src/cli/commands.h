@@ -10,6 +10,7 @@ void add_plan(CLI::App& program);
 void add_detokenize(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_eval_perplexity(CLI::App& eval);
+void add_inspect(CLI::App& program);
 void add_logits(CLI::App& program);
 void add_tokenize(CLI::App& program);
 

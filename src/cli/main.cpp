@@ -20,6 +20,7 @@ int run(int argc, char** argv) {
     lowkey::cli::add_plan(program);
     lowkey::cli::add_tokenize(program);
     lowkey::cli::add_detokenize(program);
+    lowkey::cli::add_inspect(program);
     lowkey::cli::add_logits(program);
     lowkey::cli::add_eval(program);
     try {

@@ -341,6 +341,7 @@ private:
         PlanFile file;
         file.method = "eigen";
         file.fingerprint = model_->fingerprint();
+        file.head_dim = config_.head_dim;
         const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
         LayerProbe probe(model_, sequences);
         Progress progress("measure plan", config_.num_layers);

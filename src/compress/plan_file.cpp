@@ -87,6 +87,7 @@ json to_json(const PlanFile& file, TensorNames& names) {
     return {{"version", kVersion},
             {"method", file.method},
             {"fingerprint", file.fingerprint},
+            {"head_dim", file.head_dim},
             {"prefill_attention", exact ? "exact" : "compressed"},
             {"settings", file.settings},
             {"measured", file.measured},
@@ -168,6 +169,7 @@ PlanFile read_plan(const std::string& path) {
     PlanFile out;
     out.method = reader.at("method").string();
     out.fingerprint = reader.at("fingerprint").string();
+    out.head_dim = reader.at("head_dim").integer(1, kMaxHeads);
     const JsonReader mode = reader.at("prefill_attention");
     if (mode.string() != "exact" && mode.string() != "compressed") {
         mode.fail("prefill attention '" + mode.string() + "' is neither exact nor compressed");
@@ -189,6 +191,16 @@ PlanFile read_plan(const std::string& path) {
         for (const JsonReader& head : heads) plans.push_back(head_from(head, tensors));
     }
     return out;
+}
+
+PlanBytes plan_bytes(const PlanFile& file, int64_t num_tokens) {
+    CacheShape shape;
+    shape.head_dim = file.head_dim;
+    for (const auto& heads : file.plan.layers) {
+        shape.layers.emplace_back(heads.size(), CacheShape::Head{file.head_dim, file.head_dim});
+    }
+    const CacheLayout layout(file.plan, shape);
+    return {layout.bytes_for(num_tokens), layout.bytes_full(num_tokens)};
 }
 
 void check_plan_fits(const PlanFile& file, const std::string& path, const Model& model) {
