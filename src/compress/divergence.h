@@ -1,10 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <vector>
 
-#include "compress/layer_probe.h"
 #include "model/model.h"
 
 namespace lowkey {

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "compress/bases.h"
 #include "compress/layer_probe.h"
+#include "compress/layer_runner.h"
 #include "compress/loss_model.h"
 #include "compress/rank_allocation.h"
 
@@ -16,6 +17,7 @@ namespace lowkey {
 namespace {
 
 constexpr double kLeastThreshold = 0.3;  // of the layer-wise search, as in the published code
+constexpr int64_t kLossRounds = 2;       // times that losses are measured
 
 enum class Allocation { kLoss, kError, kEnergy, kUniform };
 
@@ -31,7 +33,7 @@ struct EigenSettings {
     double step = 0.02;
     int64_t exact_sinks = 4;
     int64_t error_tokens = 4096;
-    int64_t loss_tokens = 1024;
+    int64_t loss_tokens = 2048;
     std::string preset;
 };
 
@@ -182,7 +184,8 @@ private:
     [[nodiscard]] std::vector<std::vector<double>> ladder_errors(double stop) const {
         const std::vector<double> thresholds = ladder();
         const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
-        LayerProbe probe(model_, sequences);
+        const LayerRunner runner(model_, sequences);
+        LayerProbe probe(runner);
         Progress progress("layer errors",
                           config_.num_layers * static_cast<int64_t>(thresholds.size()));
         std::vector<std::vector<double>> errors;
@@ -259,24 +262,56 @@ private:
         return {bases_.size(), LayerRanks(static_cast<size_t>(config_.num_kv_heads), all)};
     }
 
+    /// Ranks of least measured loss. Losses are measured at uniform ranks, then again at those that
+    /// this suggests; of all ranks tried, the ones that diverge least from the uncompressed model
+    /// win.
     [[nodiscard]] std::vector<LayerRanks> loss_ranks() {
         const auto sequences = first_sequences(stats_.ids, s_.loss_tokens);
-        const std::vector<HeadLoss> losses = measure_losses(
+        const LossModel model(
             model_, sequences, bases_, [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
                 return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
             });
-        const auto flat =
-            allocate_ranks(losses, *s_.keep, kPageBytes, dtype_bytes(model_->options().dtype));
-        std::vector<LayerRanks> ranks;
-        double expected = 0;
-        for (size_t i = 0; i < flat.size(); ++i) {
-            if (i % static_cast<size_t>(config_.num_kv_heads) == 0) ranks.emplace_back();
-            ranks.back().push_back(flat[i]);
-            expected += losses[i].key[static_cast<size_t>(flat[i].key)] +
-                        losses[i].value[static_cast<size_t>(flat[i].value)];
+        const int64_t element = dtype_bytes(model_->options().dtype);
+        const std::vector<HeadRanks> uniform = flatten(uniform_keep_ranks());
+        std::vector<HeadLoss> losses = model.measure_around(uniform);
+        std::vector<HeadRanks> best = allocate_ranks(losses, *s_.keep, kPageBytes, element);
+        double least = model.divergence(best);
+        for (int64_t round = 1; round < kLossRounds; ++round) {
+            blend(losses, model.measure_around(best));
+            const std::vector<HeadRanks> next =
+                allocate_ranks(losses, *s_.keep, kPageBytes, element);
+            const double divergence = model.divergence(next);
+            if (divergence >= least) break;
+            least = divergence;
+            best = next;
         }
-        measured_["expected_kl"] = expected;
-        return ranks;
+        measured_["mean_kl"] = least;
+        return unflatten(best);
+    }
+
+    /// Geometric mean of two measurements: the loss of a rank far from where it was measured is a
+    /// guess.
+    static void blend(std::vector<HeadLoss>& losses, const std::vector<HeadLoss>& more) {
+        const auto mean = [](std::vector<double>& a, const std::vector<double>& b) {
+            for (size_t r = 0; r < a.size(); ++r) a[r] = std::sqrt(a[r] * b[r]);
+        };
+        for (size_t i = 0; i < losses.size(); ++i) {
+            mean(losses[i].key, more[i].key);
+            mean(losses[i].value, more[i].value);
+        }
+    }
+
+    [[nodiscard]] static std::vector<HeadRanks> flatten(const std::vector<LayerRanks>& layers) {
+        std::vector<HeadRanks> flat;
+        for (const LayerRanks& layer : layers) flat.insert(flat.end(), layer.begin(), layer.end());
+        return flat;
+    }
+    [[nodiscard]] std::vector<LayerRanks> unflatten(const std::vector<HeadRanks>& flat) const {
+        std::vector<LayerRanks> layers;
+        const auto heads = static_cast<std::ptrdiff_t>(config_.num_kv_heads);
+        for (auto at = flat.begin(); at != flat.end(); at += heads)
+            layers.emplace_back(at, at + heads);
+        return layers;
     }
 
     static bool equal_ranks(const HeadRanks& a, const HeadRanks& b) {
@@ -343,7 +378,8 @@ private:
         file.fingerprint = model_->fingerprint();
         file.head_dim = config_.head_dim;
         const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
-        LayerProbe probe(model_, sequences);
+        const LayerRunner runner(model_, sequences);
+        LayerProbe probe(runner);
         Progress progress("measure plan", config_.num_layers);
         nlohmann::json layers = nlohmann::json::array();
         int64_t kept = 0;

@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "compress/bases.h"
+#include "compress/divergence.h"
+#include "compress/layer_runner.h"
 #include "compress/rank_allocation.h"
-#include "model/model.h"
 
 namespace lowkey {
 
@@ -20,14 +21,30 @@ struct HeadBases {
 /// Makes the plan of one head from its ranks; a rank of head_dim means uncompressed.
 using MakeHead = std::function<HeadPlan(int64_t layer, int64_t kv_head, const HeadRanks& ranks)>;
 
-/// Losses of all heads [layer · num_kv_heads + head] at every rank, in nats of KL divergence of the
-/// next token to the uncompressed model. Each head's keys, then its values, are compressed alone to
-/// a quarter and to a half of head_dim, and the divergence is measured through the rest of the
-/// model; between and beyond, loss follows the basis's energies: ln KL is linear in ln(energy
-/// lost). Models with many heads are measured a layer at a time. Draws a progress line.
-std::vector<HeadLoss> measure_losses(const std::shared_ptr<const Model>& model,
-                                     const std::vector<std::vector<int32_t>>& sequences,
-                                     const std::vector<std::vector<HeadBases>>& bases,
-                                     const MakeHead& make_head);
+/// Learns what each head's keys and values cost at every rank, in nats of KL divergence of the next
+/// token to the uncompressed model. Losses are measured in company, not alone: with all heads at
+/// some ranks, each head's keys, then its values, are given back whole, and the divergence that
+/// this saves is their share. Away from the measured ranks a loss follows the energy that the basis
+/// loses.
+class LossModel {
+public:
+    /// Runs the uncompressed model over the sequences, which must outlive this object.
+    LossModel(std::shared_ptr<const Model> model,
+              const std::vector<std::vector<int32_t>>& sequences,
+              const std::vector<std::vector<HeadBases>>& bases, MakeHead make_head);
+
+    /// Mean KL divergence with all heads at these ranks [layer · num_kv_heads + head].
+    [[nodiscard]] double divergence(const std::vector<HeadRanks>& ranks) const;
+    /// Losses of all heads at every rank, as measured around these ranks. Draws a progress line.
+    [[nodiscard]] std::vector<HeadLoss> measure_around(const std::vector<HeadRanks>& ranks) const;
+
+private:
+    [[nodiscard]] CachePlan make_plan(const std::vector<HeadRanks>& ranks) const;
+
+    LayerRunner runner_;
+    const std::vector<std::vector<HeadBases>>& bases_;
+    MakeHead make_head_;
+    std::unique_ptr<ReferenceDistributions> reference_;
+};
 
 }  // namespace lowkey

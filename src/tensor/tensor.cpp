@@ -60,8 +60,9 @@ std::string to_string(const Shape& shape) {
 
 void Tensor::Free::operator()(std::byte* p) const { std::free(p); }
 
-Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
-    const auto bytes = static_cast<size_t>(num_elements(shape_) * dtype_bytes(dtype_));
+Tensor::Tensor(DType dtype, Shape shape)
+    : dtype_(dtype), shape_(std::move(shape)), size_(num_elements(shape_)) {
+    const auto bytes = static_cast<size_t>(size_ * dtype_bytes(dtype_));
     const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     void* memory = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
     if (memory == nullptr) throw std::bad_alloc();

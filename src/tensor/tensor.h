@@ -54,8 +54,8 @@ public:
     [[nodiscard]] DType dtype() const { return dtype_; }
     [[nodiscard]] const Shape& shape() const { return shape_; }
     [[nodiscard]] int64_t dim(size_t i) const { return shape_.at(i); }
-    [[nodiscard]] int64_t size() const { return num_elements(shape_); }
-    [[nodiscard]] int64_t bytes() const { return size() * dtype_bytes(dtype_); }
+    [[nodiscard]] int64_t size() const { return size_; }
+    [[nodiscard]] int64_t bytes() const { return size_ * dtype_bytes(dtype_); }
     [[nodiscard]] bool empty() const { return data_ == nullptr; }
     [[nodiscard]] std::byte* data() { return data_.get(); }
     [[nodiscard]] const std::byte* data() const { return data_.get(); }
@@ -64,11 +64,12 @@ public:
     template <typename T>
     [[nodiscard]] std::span<T> as() {
         LOWKEY_CHECK(static_cast<int64_t>(sizeof(T)) == dtype_bytes(dtype_));
-        return {reinterpret_cast<T*>(data_.get()), static_cast<size_t>(size())};
+        return {reinterpret_cast<T*>(data_.get()), static_cast<size_t>(size_)};
     }
     template <typename T>
     [[nodiscard]] std::span<const T> as() const {
-        return view().as<T>();
+        LOWKEY_CHECK(static_cast<int64_t>(sizeof(T)) == dtype_bytes(dtype_));
+        return {reinterpret_cast<const T*>(data_.get()), static_cast<size_t>(size_)};
     }
     [[nodiscard]] std::span<float> f32() { return as<float>(); }
     [[nodiscard]] std::span<const float> f32() const { return as<float>(); }
@@ -79,6 +80,7 @@ private:
     };
     DType dtype_ = DType::kF32;
     Shape shape_ = {0};
+    int64_t size_ = 0;
     std::unique_ptr<std::byte[], Free> data_;
 };
 
