@@ -1,0 +1,176 @@
+#include "attention/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/parallel.h"
+#include "tests/kvcache/helpers.h"
+
+namespace lowkey {
+namespace {
+
+using test::random_floats;
+
+struct Case {
+    const char* name;
+    HeadPlan plan;
+    int64_t past;    // tokens cached before the queries' own
+    int64_t tokens;  // queries
+    int64_t group;
+};
+
+constexpr int64_t kDim = 32;
+
+std::vector<Case> cases() {
+    HeadPlan low_rank;
+    low_rank.key = test::low_rank(kDim, 12, 1);
+    low_rank.value = test::low_rank(kDim, 20, 2);
+    HeadPlan unrotated = low_rank;
+    unrotated.key.settings["space"] = std::string("before_rotation");
+    HeadPlan with_sinks = unrotated;
+    with_sinks.exact_sinks = 4;
+    HeadPlan many_sinks = low_rank;
+    many_sinks.exact_sinks = 33;
+    return {{"one_token", {}, 0, 1, 1},
+            {"prefill", {}, 0, 300, 3},
+            {"prefill_after_past", {}, 130, 200, 2},
+            {"decode_long", {}, 2500, 1, 7},
+            {"low_rank_prefill", low_rank, 0, 150, 4},
+            {"low_rank_decode", low_rank, 1500, 1, 2},
+            {"before_rotation_prefill", unrotated, 10, 150, 2},
+            {"before_rotation_decode", unrotated, 1500, 1, 3},
+            {"sinks_prefill", with_sinks, 0, 100, 2},
+            {"sinks_decode", with_sinks, 900, 1, 9},
+            {"within_the_sinks", many_sinks, 0, 20, 2},
+            {"sinks_over_tiles", many_sinks, 100, 5, 2}};
+}
+
+class Attention : public ::testing::TestWithParam<Case> {};
+
+/// Softmax attention in f64 over what the cache says its tokens are.
+std::vector<double> reference(const HeadCache& cache, const RotaryTable& rotary,
+                              const std::vector<float>& q, const Case& c, double scale) {
+    std::vector<std::vector<float>> keys, values;
+    for (int64_t p = 0; p < cache.num_tokens(); ++p) {
+        keys.emplace_back(kDim);
+        values.emplace_back(kDim);
+        cache.read(p, keys.back().data(), values.back().data());
+        const bool sink = p < cache.layout().num_sinks;
+        const SegmentLayout& segment = sink ? cache.layout().sinks : cache.layout().body;
+        if (segment.key->before_rotation()) rotary.rotate(keys.back().data(), p);
+    }
+    std::vector<double> out;
+    for (int64_t row = 0; row < c.tokens * c.group; ++row) {
+        const int64_t visible = c.past + row / c.group + 1;
+        std::vector<double> weights;
+        double top = -INFINITY;
+        for (int64_t t = 0; t < visible; ++t) {
+            double s = 0;
+            for (int64_t i = 0; i < kDim; ++i) {
+                s += static_cast<double>(q[static_cast<size_t>(row * kDim + i)]) *
+                     keys[static_cast<size_t>(t)][static_cast<size_t>(i)];
+            }
+            weights.push_back(s * scale);
+            top = std::max(top, weights.back());
+        }
+        double total = 0;
+        for (double& w : weights) total += w = std::exp(w - top);
+        for (int64_t i = 0; i < kDim; ++i) {
+            double sum = 0;
+            for (int64_t t = 0; t < visible; ++t) {
+                sum += weights[static_cast<size_t>(t)] / total *
+                       values[static_cast<size_t>(t)][static_cast<size_t>(i)];
+            }
+            out.push_back(sum);
+        }
+    }
+    return out;
+}
+
+TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
+    const Case& c = GetParam();
+    const auto rotary = test::rotary(kDim);
+    CachePlan plan = CachePlan::dense(1, 1);
+    plan.layers[0][0] = c.plan;
+    const auto layout =
+        std::make_shared<const CacheLayout>(plan, test::shape(1, kDim, DType::kF32, rotary));
+    PagePool pool(int64_t{64} << 20);
+    SequenceCache cache(layout, pool);
+    const int64_t total = c.past + c.tokens;
+    const auto before = random_floats(total * kDim, 30);
+    auto after = before;
+    for (int64_t p = 0; p < total; ++p) rotary->rotate(after.data() + p * kDim, p);
+    const auto values = random_floats(total * kDim, 31);
+    HeadCache& head = cache.head(0, 0);
+    head.reserve(total);
+    head.append(before.data(), after.data(), kDim, values.data(), kDim, total);
+    const auto q = random_floats(c.tokens * c.group * kDim, 32);
+    const double scale = 0.11;
+    const std::vector<double> want = reference(head, *rotary, q, c, scale);
+
+    const int threads = num_threads();
+    for (const int n : {1, 2, 3}) {
+        set_num_threads(n);
+        std::vector<float> out(static_cast<size_t>(c.tokens * c.group * kDim), NAN);
+        const AttentionTask task{.caches = {&head},
+                                 .q = q.data(),
+                                 .q_stride = c.group * kDim,
+                                 .q_dim = kDim,
+                                 .out = out.data(),
+                                 .out_stride = c.group * kDim,
+                                 .out_dim = kDim,
+                                 .group_size = c.group,
+                                 .num_tokens = c.tokens,
+                                 .first_position = c.past};
+        attend({&task, 1}, static_cast<float>(scale));
+        // f32 sums of up to 2500 terms, values up to the low-rank codecs' amplification of
+        // about 30.
+        for (size_t i = 0; i < out.size(); ++i)
+            ASSERT_NEAR(out[i], want[i], 5e-4) << i << " with " << n << " threads";
+    }
+    set_num_threads(threads);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Attention, ::testing::ValuesIn(cases()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+TEST(Attention, ExactPromptTokensJoinTheCachedPast) {
+    const auto layout = std::make_shared<const CacheLayout>(CachePlan::dense(1, 1),
+                                                            test::shape(1, kDim, DType::kF32));
+    PagePool pool(int64_t{16} << 20);
+    const int64_t past = 150;
+    const int64_t own = 40;
+    const auto keys = random_floats((past + own) * kDim, 1);
+    const auto values = random_floats((past + own) * kDim, 2);
+    const auto q = random_floats(own * kDim, 3);
+    const auto run = [&](const std::vector<const HeadCache*>& caches) {
+        std::vector<float> out(static_cast<size_t>(own * kDim));
+        const AttentionTask task{.caches = caches,
+                                 .q = q.data(),
+                                 .q_stride = kDim,
+                                 .q_dim = kDim,
+                                 .out = out.data(),
+                                 .out_stride = kDim,
+                                 .out_dim = kDim,
+                                 .num_tokens = own,
+                                 .first_position = past};
+        attend({&task, 1}, 0.2f);
+        return out;
+    };
+    const auto fill = [&](HeadCache& cache, int64_t begin, int64_t end) {
+        cache.reserve(end - begin);
+        cache.append(keys.data() + begin * kDim, keys.data() + begin * kDim, kDim,
+                     values.data() + begin * kDim, kDim, end - begin);
+    };
+    SequenceCache whole(layout, pool), first(layout, pool), second(layout, pool, past);
+    fill(whole.head(0, 0), 0, past + own);
+    fill(first.head(0, 0), 0, past);
+    fill(second.head(0, 0), past, past + own);
+    const auto want = run({&whole.head(0, 0)});
+    const auto got = run({&first.head(0, 0), &second.head(0, 0)});
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-5);
+}
+
+}  // namespace
+}  // namespace lowkey
