@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/sampler.h"
+
+namespace lowkey {
+
+class Tokenizer;
+
+/// What to generate, and when to stop.
+struct GenerationOptions {
+    int64_t max_new_tokens = 64;
+    SamplingOptions sampling;
+    std::vector<int32_t> eos_ids;   ///< any of them ends the generation
+    std::vector<std::string> stop;  ///< so does any of these, found in the text
+    /// Gets the text as it comes, in whole UTF-8 characters. May throw; the generation then ends.
+    std::function<void(std::string_view text)> on_text;
+};
+
+/// Why a generation ended: max_new_tokens, an end token, a stop string, or the model's context.
+enum class FinishReason { kLength, kEos, kStop, kContext };
+/// "length", "eos", "stop", "context"
+const char* finish_reason_name(FinishReason reason);
+
+/// What came of it.
+struct Generation {
+    std::string text;          ///< of `ids` without special tokens, up to a stop string
+    std::vector<int32_t> ids;  ///< all that were generated, an end token included
+    int64_t prompt_tokens = 0;
+    FinishReason finish_reason = FinishReason::kLength;
+    double prefill_seconds = 0;  ///< until the logits after the prompt
+    double decode_seconds = 0;   ///< from then on
+    CacheUsage cache;            ///< at the end
+};
+
+/// Continues `sequence`, which may hold earlier tokens, by a prompt and then by what the model
+/// says. The sequence ends up holding all but the last generated token. Without a tokenizer (null)
+/// there is no text. Throws before anything is computed: UsageError for an empty prompt, a prompt
+/// that leaves no room in the context, bad settings, and stop strings without a tokenizer;
+/// BudgetError when the cache could not hold prompt and max_new_tokens.
+Generation generate(Engine& engine, SequenceCache& sequence, const Tokenizer* tokenizer,
+                    std::span<const int32_t> prompt, const GenerationOptions& options);
+
+}  // namespace lowkey
