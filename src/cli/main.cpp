@@ -16,6 +16,8 @@ int run(int argc, char** argv) {
     CLI::App program("lowkey: large language models with a compressed KV cache", "lowkey");
     program.require_subcommand(1);
     program.set_version_flag("--version", LOWKEY_VERSION);
+    lowkey::cli::add_info(program);
+    lowkey::cli::add_generate(program);
     lowkey::cli::add_calibrate(program);
     lowkey::cli::add_plan(program);
     lowkey::cli::add_tokenize(program);
@@ -25,6 +27,9 @@ int run(int argc, char** argv) {
     lowkey::cli::add_eval(program);
     try {
         program.parse(argc, argv);
+        if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+            throw lowkey::FileError("cannot write", "standard output", "is the disk full?");
+        }
         return 0;
     } catch (const CLI::Success& success) {  // --help, --version
         return program.exit(success);

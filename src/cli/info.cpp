@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+
+#include "base/size.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "io/checkpoint.h"
+
+namespace lowkey::cli {
+namespace {
+
+void print_row(const char* name, const std::string& value) {
+    std::printf("%-24s %s\n", name, value.c_str());
+}
+
+void run(const CommonOptions& options) {
+    const Checkpoint checkpoint(model_directory(options.model));
+    const ModelConfig config = ModelConfig::read(checkpoint.config(), checkpoint.config_path());
+    const std::string& architecture =
+        config.architecture.empty() ? config.model_type : config.architecture;
+    const int64_t parameters = checkpoint.num_parameters();
+    if (options.json) {
+        return print_json({{"architecture", architecture},
+                           {"model_type", config.model_type},
+                           {"num_layers", config.num_layers},
+                           {"num_heads", config.num_heads},
+                           {"num_kv_heads", config.num_kv_heads},
+                           {"head_dim", config.head_dim},
+                           {"hidden_size", config.hidden_size},
+                           {"intermediate_size", config.intermediate_size},
+                           {"vocab_size", config.vocab_size},
+                           {"max_position_embeddings", config.max_position_embeddings},
+                           {"parameters", parameters},
+                           {"kv_bytes_per_token", config.kv_bytes_per_token()},
+                           {"fingerprint", checkpoint.fingerprint()}});
+    }
+    const int64_t per_token = config.kv_bytes_per_token();
+    const int64_t context = config.max_position_embeddings;
+    print_row("architecture", architecture);
+    print_row("parameters", fmt::format("{:.1f} M", static_cast<double>(parameters) / 1e6));
+    print_row("layers", std::to_string(config.num_layers));
+    print_row("heads", fmt::format("{}, KV heads {}, head_dim {}", config.num_heads,
+                                   config.num_kv_heads, config.head_dim));
+    print_row("hidden_size", fmt::format("{}, intermediate_size {}", config.hidden_size,
+                                         config.intermediate_size));
+    print_row("vocab_size", std::to_string(config.vocab_size));
+    print_row("context", fmt::format("{} tokens", context));
+    print_row("KV cache, uncompressed",
+              fmt::format("{} per token, {} for the whole context", format_bytes(per_token),
+                          format_bytes(per_token * context)));
+    print_row("fingerprint", checkpoint.fingerprint());
+}
+
+}  // namespace
+
+void add_info(CLI::App& program) {
+    auto options = std::make_shared<CommonOptions>();
+    CLI::App* app =
+        program.add_subcommand("info", "What a model is, and what its cache takes per token.");
+    app->footer("Example: lowkey info MODEL");
+    add_model(*app, *options);
+    app->callback([options] { run(*options); });
+}
+
+}  // namespace lowkey::cli
