@@ -6,6 +6,7 @@ namespace lowkey::cli {
 
 // One per file of this folder.
 void add_calibrate(CLI::App& program);
+void add_demo(CLI::App& program);
 void add_detokenize(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_eval_perplexity(CLI::App& eval);

@@ -18,6 +18,7 @@ int run(int argc, char** argv) {
     program.set_version_flag("--version", LOWKEY_VERSION);
     lowkey::cli::add_info(program);
     lowkey::cli::add_generate(program);
+    lowkey::cli::add_demo(program);
     lowkey::cli::add_calibrate(program);
     lowkey::cli::add_plan(program);
     lowkey::cli::add_tokenize(program);

@@ -33,7 +33,7 @@ struct EigenSettings {
     double step = 0.02;
     int64_t exact_sinks = 4;
     int64_t error_tokens = 4096;
-    int64_t loss_tokens = 2048;
+    int64_t loss_tokens = 1024;
     std::string preset;
 };
 

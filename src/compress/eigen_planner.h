@@ -19,7 +19,7 @@ namespace lowkey {
 ///   step              of the layer-wise search (default 0.02)
 ///   exact-sinks       first tokens kept dense and left out of the Grams (default 4)
 ///   search-tokens     calibration tokens on which errors and losses are measured (default 4096 and
-///   2048) preset            "paper": keys (joint without rotary positions), values, error,
+///   1024) preset            "paper": keys (joint without rotary positions), values, error,
 ///   per-layer, no exact sinks
 PlanFile make_eigen_plan(const PlanRequest& request);
 

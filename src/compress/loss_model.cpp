@@ -10,26 +10,15 @@ namespace {
 
 // Positions whose next-token distributions are compared.
 constexpr int64_t kScoredPositions = 512;
-// Above so many heads, those of a layer are given back together.
-constexpr int64_t kMaxSeparateHeads = 256;
+// Above so many heads, those of a layer are given back together, which takes fewer runs of the
+// model.
+constexpr int64_t kMaxSeparateHeads = 32;
 // A share that noise makes negative counts as this part of the mean share.
 constexpr double kLeastShare = 0.02;
 
-/// Energy lost at each rank [0, d].
-std::vector<double> tails(const Eigen::VectorXd& energy) {
-    std::vector<double> tail(static_cast<size_t>(energy.size()) + 1, 0.0);
-    for (Eigen::Index r = energy.size(); r-- > 0;) {
-        tail[static_cast<size_t>(r)] = tail[static_cast<size_t>(r) + 1] + energy[r];
-    }
-    return tail;
-}
-
-/// Loss in proportion to the energy lost, `share` at `rank`.
-std::vector<double> loss_curve(const Eigen::VectorXd& energy, int64_t rank, double share) {
-    std::vector<double> loss = tails(energy);
-    const double at = loss[static_cast<size_t>(rank)];
-    for (double& l : loss) l = at > 0 ? l * share / at : 0;
-    return loss;
+/// Energy that rank r loses.
+double tail(const Basis& basis, int64_t r) {
+    return basis.energy.tail(basis.energy.size() - r).sum();
 }
 
 Tensor copy(const Tensor& from) { return Tensor::convert(from.view(), DType::kF32); }
@@ -72,23 +61,30 @@ std::vector<HeadLoss> LossModel::measure_around(const std::vector<HeadRanks>& ra
     const size_t units = together ? 1 : per_layer;
     const double whole = divergence(ranks);
 
-    std::vector<double> shares;  // [layer][unit][key, value]
+    // What giving back the keys (even), the values (odd) of each unit saves, and the energy that
+    // the unit loses.
+    std::vector<double> shares;
+    std::vector<double> lost;
     Progress progress("measure losses", runner_.num_layers() * static_cast<int64_t>(2 * units));
     Tensor input = runner_.embed();
     for (size_t layer = 0; layer < plan.layers.size(); ++layer) {
         for (size_t unit = 0; unit < 2 * units; ++unit) {
             std::vector<HeadPlan> heads = plan.layers[layer];
+            double energy = 0;
             for (size_t h = 0; h < per_layer; ++h) {
                 if (!together && h != unit / 2) continue;
                 HeadRanks given = ranks[layer * per_layer + h];
+                const HeadBases& bases = bases_[layer][h];
+                energy +=
+                    unit % 2 == 0 ? tail(bases.key, given.key) : tail(bases.value, given.value);
                 (unit % 2 == 0 ? given.key : given.value) = d;
                 heads[h] = make_head_(static_cast<int64_t>(layer), static_cast<int64_t>(h), given);
             }
             Tensor hidden = copy(input);
             runner_.run(static_cast<int64_t>(layer), heads, hidden);
             runner_.run_from(static_cast<int64_t>(layer) + 1, plan, hidden);
-            shares.push_back((whole - reference_->mean_kl(hidden)) /
-                             static_cast<double>(together ? per_layer : 1));
+            shares.push_back(whole - reference_->mean_kl(hidden));
+            lost.push_back(energy);
             progress.update(static_cast<int64_t>(shares.size()));
         }
         runner_.run(static_cast<int64_t>(layer), plan.layers[layer], input);
@@ -99,12 +95,18 @@ std::vector<HeadLoss> LossModel::measure_around(const std::vector<HeadRanks>& ra
 
     std::vector<HeadLoss> losses;
     for (size_t i = 0; i < ranks.size(); ++i) {
-        const HeadBases& head = bases_[i / per_layer][i % per_layer];
+        const HeadBases& bases = bases_[i / per_layer][i % per_layer];
         const size_t unit = 2 * (i / per_layer * units + (together ? 0 : i % per_layer));
-        losses.push_back(
-            {loss_curve(head.key.energy, ranks[i].key, std::max(shares[unit], kLeastShare * mean)),
-             loss_curve(head.value.energy, ranks[i].value,
-                        std::max(shares[unit + 1], kLeastShare * mean))});
+        const auto curve = [&](const Basis& basis, size_t u) {
+            // Nothing lost yet: the share says nothing about lower ranks, and the least share
+            // stands for it.
+            const double energy = lost[u] > 0 ? lost[u] : basis.energy.sum();
+            const double per_energy = std::max(shares[u], kLeastShare * mean) / energy;
+            std::vector<double> loss;
+            for (int64_t r = 0; r <= d; ++r) loss.push_back(per_energy * tail(basis, r));
+            return loss;
+        };
+        losses.push_back({curve(bases.key, unit), curve(bases.value, unit + 1)});
     }
     return losses;
 }
