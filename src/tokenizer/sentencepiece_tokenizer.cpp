@@ -2,10 +2,14 @@
 
 #include <sentencepiece_processor.h>
 
+#include <cmath>
+#include <unordered_set>
+
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "tokenizer/byte_token.h"
 #include "tokenizer/unicode.h"
+#include "tokenizer/unigram.h"
 
 namespace lowkey {
 namespace {
@@ -49,12 +53,17 @@ private:
     }
     [[nodiscard]] std::string decode_known(const std::vector<int>& ids) const;
     void find_guard();
+    void make_unigram();
 
     SentencePieceProcessor processor_;
     std::optional<int32_t> bos_id_;
     std::optional<int32_t> eos_id_;
     bool add_bos_ = true;
     bool add_eos_ = false;
+    // Splits the text that the library has normalized. Versions before 0.2 compare rounded sums
+    // with exact ones, so that of two equally likely splits either may win; here the first does, as
+    // in newer ones. Null for models of other types, and for those with byte pieces.
+    std::unique_ptr<const Unigram> unigram_;
     int32_t guard_id_ = -1;  // a piece that is its own text wherever it stands
     std::string guard_text_;
 };
@@ -132,6 +141,27 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::string& path,
     bos_id_ = choose(config.bos_token, processor_.bos_id());
     eos_id_ = choose(config.eos_token, processor_.eos_id());
     find_guard();
+    make_unigram();
+}
+
+void SentencePieceTokenizer::make_unigram() {
+    std::vector<std::vector<int>> best;
+    if (!processor_.NBestEncode("a", 1, &best).ok()) return;  // only unigram models have it
+    std::vector<Unigram::ScoredPiece> pieces;
+    std::unordered_set<std::string> seen;
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+        if (processor_.IsControl(id) || processor_.IsUnknown(id) || processor_.IsUnused(id))
+            continue;
+        const std::string& text = processor_.IdToPiece(id);
+        const double score = processor_.GetScore(id);
+        // User-defined pieces have the score 0; how the library prefers them is its own business.
+        if (processor_.IsByte(id) || score >= 0 || !std::isfinite(score) || text.empty() ||
+            text.size() > TokenTrie::kMaxBytes || !seen.insert(text).second) {
+            return;
+        }
+        pieces.push_back({text, id, score});
+    }
+    unigram_ = std::make_unique<Unigram>(pieces, processor_.unk_id());
 }
 
 void SentencePieceTokenizer::find_guard() {
@@ -156,9 +186,17 @@ std::string SentencePieceTokenizer::decode_known(const std::vector<int>& ids) co
 std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text,
                                                     bool add_special_tokens) const {
     std::string storage;
+    const std::string_view valid = valid_utf8(text, storage);
     std::vector<int> ids;
-    const auto status = processor_.Encode(valid_utf8(text, storage), &ids);
+    std::vector<std::string> pieces;
+    const auto status =
+        unigram_ ? processor_.Encode(valid, &pieces) : processor_.Encode(valid, &ids);
     if (!status.ok()) throw Error("SentencePiece: " + status.ToString(), "text to encode", "");
+    if (unigram_) {
+        std::string normalized;
+        for (const std::string& piece : pieces) normalized += piece;
+        unigram_->append_ids(normalized, ids);
+    }
     if (add_special_tokens && add_bos_ && bos_id_) ids.insert(ids.begin(), *bos_id_);
     if (add_special_tokens && add_eos_ && eos_id_) ids.push_back(*eos_id_);
     return ids;

@@ -52,6 +52,19 @@ Unigram::Unigram(const JsonReader& model) {
     byte_ids_ = find_byte_ids(vocabulary_);
 }
 
+Unigram::Unigram(const std::vector<ScoredPiece>& pieces, int32_t unk_id)
+    : float_sums_(true), unk_id_(unk_id) {
+    double min_score = 0;
+    for (const auto& [text, id, score] : pieces) {
+        LOWKEY_CHECK(vocabulary_.add(text, id));
+        trie_.add(text, id);
+        scores_.resize(static_cast<size_t>(vocabulary_.end_id()), 0);
+        scores_[static_cast<size_t>(id)] = score;
+        min_score = std::min(min_score, score);
+    }
+    unk_score_ = min_score - kUnkPenalty;
+}
+
 void Unigram::append_ids(std::string_view word, std::vector<int32_t>& ids) const {
     struct Node {
         double score = 0;
@@ -61,6 +74,7 @@ void Unigram::append_ids(std::string_view word, std::vector<int32_t>& ids) const
     std::vector<Node> ends_at(word.size() + 1);  // the best split that ends here
     const auto offer = [&](size_t begin, size_t end, double score, int32_t id) {
         Node& node = ends_at[end];
+        if (float_sums_) score = static_cast<float>(score);
         const bool reached = node.begin != std::numeric_limits<size_t>::max();
         if (!reached || score > node.score) node = {score, begin, id};
     };
