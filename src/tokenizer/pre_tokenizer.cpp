@@ -185,8 +185,9 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const JsonReader& component) {
     if (type == "Punctuation") return std::make_unique<PunctuationPreTokenizer>(component);
     if (type == "Metaspace") return std::make_unique<MetaspacePreTokenizer>(component);
     if (type == "Whitespace") {
-        return std::make_unique<SplitPreTokenizer>("\\w+|[^\\w\\s]+", SplitBehavior::kRemoved,
-                                                   true);
+        // Words here include the joiners, unlike \w of the files' own patterns.
+        return std::make_unique<SplitPreTokenizer>(
+            "[\\w\\x{200C}\\x{200D}]+|[^\\w\\s\\x{200C}\\x{200D}]+", SplitBehavior::kRemoved, true);
     }
     if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplitPreTokenizer>();
     unsupported_component("pre-tokenizer", type, component);

@@ -11,7 +11,9 @@
 namespace lowkey {
 namespace {
 
-constexpr uint32_t kMatchLimit = 10'000'000;    // steps of one match
+// Steps of one match: patterns that are fit for use take a few for each byte that they look at.
+constexpr size_t kBaseSteps = 10'000'000;
+constexpr size_t kStepsPerByte = 16;
 constexpr uint32_t kHeapLimitKib = 256 * 1024;  // memory of one match
 constexpr size_t kJitStackBytes = size_t{8} << 20;
 constexpr size_t kMaxPatternBytes = size_t{1} << 16;
@@ -76,7 +78,6 @@ struct RegexMatcher::State {
           context(pcre2_match_context_create(nullptr)),
           stack(pcre2_jit_stack_create(size_t{32} << 10, kJitStackBytes, nullptr)) {
         LOWKEY_CHECK(data != nullptr && context != nullptr);
-        pcre2_set_match_limit(context, kMatchLimit);
         pcre2_set_heap_limit(context, kHeapLimitKib);
         if (stack != nullptr) pcre2_jit_stack_assign(context, nullptr, stack);
     }
@@ -117,6 +118,9 @@ void RegexMatcher::check_time(size_t text_bytes) {
 std::optional<TextRange> RegexMatcher::find(std::string_view text, size_t start) {
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
     const pcre2_code* code = code_of(regex_.code_);
+    const size_t steps = kBaseSteps + kStepsPerByte * (text.size() - std::min(start, text.size()));
+    pcre2_set_match_limit(state_->context,
+                          static_cast<uint32_t>(std::min<size_t>(steps, UINT32_MAX)));
     while (start <= text.size()) {
         if (++num_steps_ % kStepsPerCheck == 0) check_time(text.size());
         const size_t last_start = std::min(start + kWindow, text.size());

@@ -7,8 +7,11 @@
 namespace lowkey {
 namespace {
 
-// Oniguruma's \w; PCRE2 10.42 has no marks in its own.
+// Oniguruma's \w (PCRE2 10.42 has no marks in its own), as members of a class. Outside of classes
+// the Latin-1 digits that are no decimal ones belong to it too.
 constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view kLoneWord =
+    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
 constexpr std::string_view kHex = "0-9a-fA-F";
 
 class Translator {
@@ -82,9 +85,12 @@ private:
         };
         switch (c) {
             case 'w':
-                return replace("[", kWord, "]");
+                return replace("[", kLoneWord, "]");
             case 'W':
-                return replace("[^", kWord, "]");
+                return replace("[^", kLoneWord, "]");
+            case 'b':
+            case 'B':
+                return boundary(c == 'B');
             case 'h':
                 return replace("[", kHex, "]");
             case 'H':
@@ -92,6 +98,14 @@ private:
             default:
                 common_escape(c);
         }
+    }
+
+    // \b, or (inside) \B: a place between a word's character and another one, or not.
+    void boundary(bool inside) {
+        const std::string word = "[" + std::string(kLoneWord) + "]";
+        out_ += "(?:(?<=" + word + ")(?" + (inside ? "=" : "!") + word + ")|(?<!" + word + ")(?" +
+                (inside ? "!" : "=") + word + "))";
+        pos_ += 2;
     }
 
     void class_escape() {
