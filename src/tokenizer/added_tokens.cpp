@@ -79,11 +79,15 @@ void AddedTokens::add(AddedToken token, const Vocabulary& vocabulary, const Norm
     }
     if (tokens_.contains(token.id) || (known == kNoToken && vocabulary.token(token.id) != nullptr))
         where.fail("two tokens have the id " + std::to_string(token.id));
-    if (token.single_word && !word_char_) word_char_.emplace("\\w|[\\x{200C}\\x{200D}]", "\\w");
-    std::string spelling = token.content;
-    if (token.normalized && normalizer != nullptr) spelling = normalizer->apply(spelling);
-    if (spelling.size() > TokenTrie::kMaxBytes) where.fail("added token that is too long");
-    if (!spelling.empty()) (token.normalized ? normalized_ : raw_).add(spelling, token.id);
+    if (token.single_word && !word_char_) word_char_.emplace("[\\w\\x{200C}\\x{200D}]", "\\w");
+    token.spelling = token.content;
+    if (token.normalized && normalizer != nullptr) {
+        token.spelling = normalizer->apply(token.content);
+        if (token.spelling.size() > TokenTrie::kMaxBytes)
+            where.fail("added token that is too long");
+    }
+    if (!token.spelling.empty())
+        (token.normalized ? normalized_ : raw_).add(token.spelling, token.id);
     end_id_ = std::max(end_id_, token.id + 1);
     ids_.emplace(token.content, token.id);
     tokens_.emplace(token.id, std::move(token));

@@ -19,7 +19,9 @@ namespace lowkey {
 /// A token that is found in text before the model sees it.
 struct AddedToken {
     int32_t id = kNoToken;
-    std::string content;
+    std::string content = {};
+    std::string spelling =
+        {};  ///< what is looked for and decoded: normalized content, if `normalized`
     bool single_word = false;  ///< not inside a word
     bool lstrip = false;       ///< takes the white space to its left
     bool rstrip = false;       ///< takes the white space to its right

@@ -18,7 +18,7 @@ public:
         const Pipeline& pipeline = tokenizer_.pipeline_;
         if (const AddedToken* added = pipeline.added_tokens.token(id)) {
             return added->special && skip_special_tokens_ ? std::string()
-                                                          : decoder_.push(added->content);
+                                                          : decoder_.push(added->spelling);
         }
         const std::string* token = pipeline.model->vocabulary().token(id);
         return token == nullptr ? std::string() : decoder_.push(*token);
