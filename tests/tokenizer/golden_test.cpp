@@ -25,7 +25,8 @@ TEST_P(TokenizerJson, EncodesAsTheReference) {
 TEST_P(TokenizerJson, DecodesAsTheReference) {
     const auto tokenizer = Tokenizer::load(golden_folder(GetParam()));
     for (const auto& c : golden_lines(GetParam(), "cases.jsonl")) {
-        EXPECT_EQ(tokenizer->decode(c.at("ids").get<Ids>(), false), c.at("decoded").get<std::string>());
+        EXPECT_EQ(tokenizer->decode(c.at("ids").get<Ids>(), false),
+                  c.at("decoded").get<std::string>());
     }
     const auto cases = golden_lines(GetParam(), "decode.jsonl");
     ASSERT_EQ(cases.size(), 24);
@@ -77,8 +78,8 @@ INSTANTIATE_TEST_SUITE_P(Golden, SentencePieceModel,
                          [](const auto& which) { return std::string(which.param.name); });
 
 TEST(Gpt2Files, EncodeAsTokenizerJson) {
-    const CopiedFolder folder("opt", {"vocab.json", "merges.txt", "tokenizer_config.json",
-                                      "special_tokens_map.json"});
+    const CopiedFolder folder(
+        "opt", {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"});
     const auto tokenizer = Tokenizer::load(folder.path());
     size_t compared = 0;
     for (const auto& c : golden_lines("opt", "cases.jsonl")) {
