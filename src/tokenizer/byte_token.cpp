@@ -5,8 +5,8 @@
 namespace lowkey {
 
 std::string byte_token(size_t byte) {
-    constexpr std::string_view kDigits = "0123456789ABCDEF";
-    return std::string("<0x") + kDigits[(byte >> 4) & 15] + kDigits[byte & 15] + ">";
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    return std::string("<0x") + digits[(byte >> 4) & 15] + digits[byte & 15] + ">";
 }
 
 std::optional<char> parse_byte_token(std::string_view token) {

@@ -108,11 +108,11 @@ public:
 
 std::unique_ptr<Normalizer> make_normalizer(const JsonReader& component) {
     const std::string type = component.at("type").string();
-    static const std::map<std::string, NormalForm> kForms = {{"NFC", NormalForm::kNfc},
-                                                             {"NFD", NormalForm::kNfd},
-                                                             {"NFKC", NormalForm::kNfkc},
-                                                             {"NFKD", NormalForm::kNfkd}};
-    if (const auto form = kForms.find(type); form != kForms.end())
+    static const std::map<std::string, NormalForm> forms = {{"NFC", NormalForm::kNfc},
+                                                            {"NFD", NormalForm::kNfd},
+                                                            {"NFKC", NormalForm::kNfkc},
+                                                            {"NFKD", NormalForm::kNfkd}};
+    if (const auto form = forms.find(type); form != forms.end())
         return std::make_unique<FormNormalizer>(form->second);
     if (type == "Sequence") return std::make_unique<SequenceNormalizer>(component);
     if (type == "Lowercase") return std::make_unique<LowercaseNormalizer>();

@@ -83,9 +83,9 @@ class ByteLevelPreTokenizer : public PreTokenizer {
 public:
     ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex)
         : add_prefix_space_(add_prefix_space) {
-        constexpr const char* kGpt2 =
+        constexpr const char* gpt2 =
             "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-        if (use_regex) pattern_.emplace(kGpt2);
+        if (use_regex) pattern_.emplace(gpt2);
     }
     void apply(PieceText& pieces) const override {
         if (add_prefix_space_) {

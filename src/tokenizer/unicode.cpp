@@ -41,12 +41,12 @@ void append_normal_form(std::string& out, std::string_view text, NormalForm form
         UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : UTF8PROC_DECOMPOSE));
     std::vector<utf8proc_int32_t> points;
     points.reserve(text.size());
-    constexpr utf8proc_ssize_t kLongest = 32;  // U+FDFA becomes 18
+    constexpr utf8proc_ssize_t longest = 32;  // U+FDFA becomes 18
     for (size_t pos = 0; pos < text.size();) {
         const auto c = static_cast<utf8proc_int32_t>(next_code_point(text, pos));
-        utf8proc_int32_t parts[kLongest];
-        const auto count = utf8proc_decompose_char(c, parts, kLongest, options, nullptr);
-        LOWKEY_CHECK(count >= 0 && count <= kLongest);
+        utf8proc_int32_t parts[longest];
+        const auto count = utf8proc_decompose_char(c, parts, longest, options, nullptr);
+        LOWKEY_CHECK(count >= 0 && count <= longest);
         points.insert(points.end(), parts, parts + count);
     }
     const auto order = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
@@ -157,12 +157,12 @@ bool is_mark(char32_t c) {
 }
 
 std::string to_lowercase(std::string_view text) {
-    constexpr char32_t kDottedCapitalI = 0x130;  // the only one that becomes two characters
+    constexpr char32_t dotted_capital_i = 0x130;  // the only one that becomes two characters
     std::string out;
     out.reserve(text.size());
     for (size_t pos = 0; pos < text.size();) {
         const char32_t c = next_code_point(text, pos);
-        if (c == kDottedCapitalI) {
+        if (c == dotted_capital_i) {
             out.append("i\xCC\x87");
         } else {
             append_utf8(out,
