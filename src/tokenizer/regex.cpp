@@ -2,6 +2,7 @@
 #include "tokenizer/regex.h"
 
 #include <pcre2.h>
+#include <time.h>
 
 #include <algorithm>
 
@@ -25,6 +26,12 @@ constexpr double kSecondsPerByte = 2e-6;
 
 const pcre2_code* code_of(const std::shared_ptr<const void>& code) {
     return static_cast<const pcre2_code*>(code.get());
+}
+
+double thread_seconds() {
+    timespec now = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 std::string message_of(int code) {
@@ -95,9 +102,7 @@ struct RegexMatcher::State {
 };
 
 RegexMatcher::RegexMatcher(const Regex& regex)
-    : regex_(regex),
-      state_(std::make_unique<State>()),
-      started_(std::chrono::steady_clock::now()) {}
+    : regex_(regex), state_(std::make_unique<State>()), started_seconds_(thread_seconds()) {}
 RegexMatcher::~RegexMatcher() = default;
 
 size_t RegexMatcher::next_start(std::string_view text, size_t pos) {
@@ -107,9 +112,9 @@ size_t RegexMatcher::next_start(std::string_view text, size_t pos) {
 }
 
 void RegexMatcher::check_time(size_t text_bytes) {
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - started_;
+    const double passed = thread_seconds() - started_seconds_;
     const auto bytes = static_cast<double>(std::max(text_bytes, seen_bytes_));
-    if (passed.count() > kBaseSeconds + kSecondsPerByte * bytes) {
+    if (passed > kBaseSeconds + kSecondsPerByte * bytes) {
         throw FileError("regular expression takes too long on this text", regex_.where_,
                         "use another tokenizer file");
     }

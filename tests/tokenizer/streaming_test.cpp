@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <random>
 
 #include "tests/tokenizer/golden.h"
@@ -89,16 +89,15 @@ TEST(StreamingDecoder, StartsAnewBehindFinish) {
 }
 
 TEST(StreamingDecoder, CostOfATokenDoesNotGrow) {
-    using Clock = std::chrono::steady_clock;
     for (const Source& source : kSources) {
         const CopiedFolder folder(source.name, source.files);
         const auto tokenizer = Tokenizer::load(folder.path());
         const auto ids = tokenizer->encode("The quick brown fox 😀 jumps. ", false);
         StreamingDecoder decoder(*tokenizer, false);
-        const auto start = Clock::now();
+        const std::clock_t start = std::clock();
         for (size_t i = 0; i < 200'000; ++i) decoder.push(ids[i % ids.size()]);
         // 0.2 s; a decoder that looks back at all tokens would take hours.
-        EXPECT_LT(std::chrono::duration<double>(Clock::now() - start).count(), 30) << source.name;
+        EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 30) << source.name;
     }
 }
 
