@@ -17,11 +17,11 @@ class Tokenizer;
 /// What to generate, and when to stop.
 struct GenerationOptions {
     int64_t max_new_tokens = 64;
-    SamplingOptions sampling;
-    std::vector<int32_t> eos_ids;   ///< any of them ends the generation
-    std::vector<std::string> stop;  ///< so does any of these, found in the text
+    SamplingOptions sampling = {};
+    std::vector<int32_t> eos_ids = {};   ///< any of them ends the generation
+    std::vector<std::string> stop = {};  ///< so does any of these, found in the text
     /// Gets the text as it comes, in whole UTF-8 characters. May throw; the generation then ends.
-    std::function<void(std::string_view text)> on_text;
+    std::function<void(std::string_view text)> on_text = {};
 };
 
 /// Why a generation ended: max_new_tokens, an end token, a stop string, or the model's context.

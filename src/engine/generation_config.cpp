@@ -30,6 +30,7 @@ std::vector<int32_t> token_ids(const JsonReader& config, const std::string& key)
 }
 
 void read_into(GenerationConfig& out, const JsonReader& config) {
+    if (!config.is_object()) config.fail("expected an object");
     if (out.eos_ids.empty()) out.eos_ids = token_ids(config, "eos_token_id");
     const std::vector<int32_t> bos = token_ids(config, "bos_token_id");
     if (!out.bos_id && !bos.empty()) out.bos_id = bos.front();

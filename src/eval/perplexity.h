@@ -29,12 +29,12 @@ struct PerplexityOptions {
     /// Absent: a window is one prefill, and its targets 1 to length - 1 (all but the first token)
     /// are scored. N: tokens [0, N) are prefilled and [N, length) decoded one by one through the
     /// cache; the logits of positions N to length - 2 are scored, so targets N + 1 to length - 1.
-    std::optional<int64_t> prefill;
+    std::optional<int64_t> prefill = {};
     /// Put in front of every window, beyond its length and its prefill; the targets stay the same.
-    std::optional<int32_t> bos;
+    std::optional<int32_t> bos = {};
     /// Called as work proceeds with the windows' tokens that are done, of all, and the mean NLL so
     /// far (nullopt before the first window ends).
-    std::function<void(int64_t done, int64_t total, std::optional<double> nll)> on_progress;
+    std::function<void(int64_t done, int64_t total, std::optional<double> nll)> on_progress = {};
 };
 
 /// How far next-token distributions are from those of a reference, over the same targets.
