@@ -17,7 +17,7 @@ class Tokenizer;
 /// What to generate, and when to stop.
 struct GenerationOptions {
     int64_t max_new_tokens = 64;
-    SamplingOptions sampling = {};
+    SamplingOptions sampling = {};       ///< its penalty counts this prompt and what follows it
     std::vector<int32_t> eos_ids = {};   ///< any of them ends the generation
     std::vector<std::string> stop = {};  ///< so does any of these, found in the text
     /// Gets the text as it comes, in whole UTF-8 characters. May throw; the generation then ends.

@@ -177,24 +177,23 @@ Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const i
     double nll_sum = 0;
     int64_t same_top = 0;
     int64_t done = 0;
-    const double passes = reference != nullptr ? 2 : 1;
+    const int64_t passes = reference != nullptr ? 2 : 1;
     for (const Run& run : runs) {
-        const auto report = [&](double tokens) {
+        const auto length = static_cast<int64_t>(run.tokens.size());
+        const auto report = [&](int64_t tokens) {
             if (!options.on_progress) return;
             std::optional<double> nll;
             if (result.tokens > 0) nll = nll_sum / static_cast<double>(result.tokens);
-            options.on_progress(done + static_cast<int64_t>(tokens), total, nll);
+            options.on_progress(done + tokens, total, nll);
         };
         const auto sequence = engine.new_sequence();
-        const Tensor hidden = run_window(
-            engine, *sequence, run, [&](int64_t n) { report(static_cast<double>(n) / passes); });
+        const Tensor hidden =
+            run_window(engine, *sequence, run, [&](int64_t n) { report(n / passes); });
         Tensor reference_hidden;
         if (reference != nullptr) {
-            const auto length = static_cast<double>(run.tokens.size());
             const auto other = reference->new_sequence();
-            reference_hidden = run_window(*reference, *other, run, [&](int64_t n) {
-                report((length + static_cast<double>(n)) / passes);
-            });
+            reference_hidden = run_window(*reference, *other, run,
+                                          [&](int64_t n) { report((length + n) / passes); });
         }
         for (const Score& score : score_window(engine, hidden, run, reference, reference_hidden)) {
             nll_sum += score.nll;
@@ -205,7 +204,7 @@ Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const i
         }
         ++result.windows;
         result.cache = engine.usage(*sequence);
-        done += static_cast<int64_t>(run.tokens.size());
+        done += length;
         report(0);
     }
     const auto targets = static_cast<double>(result.tokens);
