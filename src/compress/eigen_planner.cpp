@@ -262,50 +262,63 @@ private:
         return {bases_.size(), LayerRanks(static_cast<size_t>(config_.num_kv_heads), all)};
     }
 
-    /// Ranks of least measured loss. Losses are measured at uniform ranks, then again at those that
-    /// this suggests; of all ranks tried, the ones that diverge least from the uncompressed model
-    /// win.
+    /// Ranks of least measured loss. Shares of the loss are measured around uniform ranks; what
+    /// they suggest, trusted more and less, competes with splits between keys and values that are
+    /// the same in every head, and the ranks that diverge least from the uncompressed model win.
     [[nodiscard]] std::vector<LayerRanks> loss_ranks() {
-        const auto sequences = first_sequences(stats_.ids, s_.loss_tokens);
-        const LossModel model(
-            model_, sequences, bases_, [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
-                return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
-            });
+        const MakeHead make = [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
+            return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
+        };
+        const auto all = first_sequences(stats_.ids, s_.error_tokens);
+        const auto few = first_sequences(all, s_.loss_tokens);
+        const LossModel judge(model_, all, bases_, make);
         const int64_t element = dtype_bytes(model_->options().dtype);
-        const std::vector<HeadRanks> uniform = flatten(uniform_keep_ranks());
-        std::vector<HeadLoss> losses = model.measure_around(uniform);
-        std::vector<HeadRanks> best = allocate_ranks(losses, *s_.keep, kPageBytes, element);
-        double least = model.divergence(best);
-        for (int64_t round = 1; round < kLossRounds; ++round) {
-            blend(losses, model.measure_around(best));
-            const std::vector<HeadRanks> next =
-                allocate_ranks(losses, *s_.keep, kPageBytes, element);
-            const double divergence = model.divergence(next);
-            if (divergence >= least) break;
+        std::vector<HeadRanks> best;
+        double least = INFINITY;
+        const auto consider = [&](const std::vector<HeadRanks>& ranks) {
+            const double divergence = judge.divergence(ranks);
+            if (divergence >= least) return;
             least = divergence;
-            best = next;
+            best = ranks;
+        };
+        for (const double key_share : {0.35, 0.40, 0.45, 0.50})
+            consider(split_keep_ranks(key_share));
+        const LossModel model(model_, few, bases_, make);
+        for (int64_t round = 0; round < kLossRounds; ++round) {
+            const std::vector<HeadRanks> around = best;
+            const LossModel::Shares shares = model.measure_shares(around);
+            for (const double trust : {0.0, 0.3, 0.6}) {
+                consider(allocate_ranks(model.losses(around, shares, trust), *s_.keep, kPageBytes,
+                                        element));
+            }
+            if (flat_equal(around, best)) break;
         }
         measured_["mean_kl"] = least;
         return unflatten(best);
     }
 
-    /// Geometric mean of two measurements: the loss of a rank far from where it was measured is a
-    /// guess.
-    static void blend(std::vector<HeadLoss>& losses, const std::vector<HeadLoss>& more) {
-        const auto mean = [](std::vector<double>& a, const std::vector<double>& b) {
-            for (size_t r = 0; r < a.size(); ++r) a[r] = std::sqrt(a[r] * b[r]);
-        };
-        for (size_t i = 0; i < losses.size(); ++i) {
-            mean(losses[i].key, more[i].key);
-            mean(losses[i].value, more[i].value);
-        }
+    /// The same ranks in every head: as many coordinates as `keep` pays for in pages, this share of
+    /// them for keys.
+    [[nodiscard]] std::vector<HeadRanks> split_keep_ranks(double key_share) const {
+        const int64_t d = config_.head_dim;
+        const int64_t element = dtype_bytes(model_->options().dtype);
+        const double budget = *s_.keep * page_bytes_per_token(2 * d, kPageBytes, element);
+        int64_t total = 2;
+        while (total < 2 * d && page_bytes_per_token(total + 1, kPageBytes, element) <= budget)
+            ++total;
+        const auto wanted =
+            static_cast<int64_t>(std::lround(key_share * static_cast<double>(total)));
+        const int64_t key =
+            std::clamp<int64_t>(wanted, std::max<int64_t>(1, total - d), std::min(d, total - 1));
+        return std::vector<HeadRanks>(
+            static_cast<size_t>(config_.num_layers * config_.num_kv_heads),
+            HeadRanks{key, total - key});
     }
 
-    [[nodiscard]] static std::vector<HeadRanks> flatten(const std::vector<LayerRanks>& layers) {
-        std::vector<HeadRanks> flat;
-        for (const LayerRanks& layer : layers) flat.insert(flat.end(), layer.begin(), layer.end());
-        return flat;
+    static bool flat_equal(const std::vector<HeadRanks>& a, const std::vector<HeadRanks>& b) {
+        return std::equal(a.begin(), a.end(), b.begin(), b.end(), equal_ranks);
     }
+
     [[nodiscard]] std::vector<LayerRanks> unflatten(const std::vector<HeadRanks>& flat) const {
         std::vector<LayerRanks> layers;
         const auto heads = static_cast<std::ptrdiff_t>(config_.num_kv_heads);

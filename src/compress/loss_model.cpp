@@ -1,6 +1,7 @@
 #include "compress/loss_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/progress.h"
@@ -13,8 +14,9 @@ constexpr int64_t kScoredPositions = 512;
 // Above so many heads, those of a layer are given back together, which takes fewer runs of the
 // model.
 constexpr int64_t kMaxSeparateHeads = 32;
-// A share that noise makes negative counts as this part of the mean share.
-constexpr double kLeastShare = 0.02;
+// Shares below this part of the mean (noise makes some negative), or above its inverse, count as
+// that.
+constexpr double kLeastShare = 0.1;
 
 /// Energy that rank r loses.
 double tail(const Basis& basis, int64_t r) {
@@ -53,7 +55,7 @@ double LossModel::divergence(const std::vector<HeadRanks>& ranks) const {
     return reference_->mean_kl(hidden);
 }
 
-std::vector<HeadLoss> LossModel::measure_around(const std::vector<HeadRanks>& ranks) const {
+LossModel::Shares LossModel::measure_shares(const std::vector<HeadRanks>& ranks) const {
     const CachePlan plan = make_plan(ranks);
     const int64_t d = runner_.model().config().head_dim;
     const size_t per_layer = plan.layers.front().size();
@@ -89,26 +91,47 @@ std::vector<HeadLoss> LossModel::measure_around(const std::vector<HeadRanks>& ra
         }
         runner_.run(static_cast<int64_t>(layer), plan.layers[layer], input);
     }
-    double mean = 0;
-    for (const double share : shares)
-        mean += std::max(0.0, share) / static_cast<double>(shares.size());
-
-    std::vector<HeadLoss> losses;
+    Shares out;
     for (size_t i = 0; i < ranks.size(); ++i) {
         const HeadBases& bases = bases_[i / per_layer][i % per_layer];
         const size_t unit = 2 * (i / per_layer * units + (together ? 0 : i % per_layer));
-        const auto curve = [&](const Basis& basis, size_t u) {
-            // Nothing lost yet: the share says nothing about lower ranks, and the least share
-            // stands for it.
-            const double energy = lost[u] > 0 ? lost[u] : basis.energy.sum();
-            const double per_energy = std::max(shares[u], kLeastShare * mean) / energy;
-            std::vector<double> loss;
-            for (int64_t r = 0; r <= d; ++r) loss.push_back(per_energy * tail(basis, r));
-            return loss;
+        const auto part = [&](size_t u, double energy) {
+            return lost[u] > 0 ? shares[u] * energy / lost[u] : 0;
         };
-        losses.push_back({curve(bases.key, unit), curve(bases.value, unit + 1)});
+        out.key.push_back(part(unit, tail(bases.key, ranks[i].key)));
+        out.value.push_back(part(unit + 1, tail(bases.value, ranks[i].value)));
     }
-    return losses;
+    return out;
+}
+
+std::vector<HeadLoss> LossModel::losses(const std::vector<HeadRanks>& ranks, const Shares& shares,
+                                        double trust) const {
+    const size_t per_layer = bases_.front().size();
+    const auto mean_of = [](const std::vector<double>& x) {
+        double sum = 0;
+        for (const double v : x) sum += v;
+        return std::max(sum / static_cast<double>(x.size()), 1e-12);
+    };
+    const double key_mean = mean_of(shares.key);
+    const double value_mean = mean_of(shares.value);
+    const auto curve = [&](const Basis& basis, int64_t rank, double share, double mean) {
+        const double ratio = std::clamp(share / mean, kLeastShare, 1 / kLeastShare);
+        const double lost = tail(basis, rank);
+        // Nothing lost yet: the mean share stands for losing all.
+        const double per_energy =
+            mean * std::pow(ratio, trust) / (lost > 0 ? lost : basis.energy.sum());
+        std::vector<double> loss;
+        for (int64_t r = 0; r <= basis.energy.size(); ++r)
+            loss.push_back(per_energy * tail(basis, r));
+        return loss;
+    };
+    std::vector<HeadLoss> out;
+    for (size_t i = 0; i < ranks.size(); ++i) {
+        const HeadBases& bases = bases_[i / per_layer][i % per_layer];
+        out.push_back({curve(bases.key, ranks[i].key, shares.key[i], key_mean),
+                       curve(bases.value, ranks[i].value, shares.value[i], value_mean)});
+    }
+    return out;
 }
 
 }  // namespace lowkey

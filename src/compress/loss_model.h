@@ -21,11 +21,10 @@ struct HeadBases {
 /// Makes the plan of one head from its ranks; a rank of head_dim means uncompressed.
 using MakeHead = std::function<HeadPlan(int64_t layer, int64_t kv_head, const HeadRanks& ranks)>;
 
-/// Learns what each head's keys and values cost at every rank, in nats of KL divergence of the next
-/// token to the uncompressed model. Losses are measured in company, not alone: with all heads at
-/// some ranks, each head's keys, then its values, are given back whole, and the divergence that
-/// this saves is their share. Away from the measured ranks a loss follows the energy that the basis
-/// loses.
+/// What keys and values cost, in nats of KL divergence of the next token to the uncompressed model.
+/// Losses are measured in company, not alone: with all heads at some ranks, a head's keys, then its
+/// values, are given back whole, and the divergence that this saves is their share. Away from the
+/// measured rank a loss follows the energy that the basis loses.
 class LossModel {
 public:
     /// Runs the uncompressed model over the sequences, which must outlive this object.
@@ -35,8 +34,19 @@ public:
 
     /// Mean KL divergence with all heads at these ranks [layer · num_kv_heads + head].
     [[nodiscard]] double divergence(const std::vector<HeadRanks>& ranks) const;
-    /// Losses of all heads at every rank, as measured around these ranks. Draws a progress line.
-    [[nodiscard]] std::vector<HeadLoss> measure_around(const std::vector<HeadRanks>& ranks) const;
+    /// What giving back the keys and the values of each head saves [layer · num_kv_heads + head],
+    /// around these ranks. Where heads are many, a layer's are given back together and share what
+    /// that saves by the energy they lose. Draws a progress line.
+    struct Shares {
+        std::vector<double> key;
+        std::vector<double> value;
+    };
+    [[nodiscard]] Shares measure_shares(const std::vector<HeadRanks>& ranks) const;
+    /// Losses at every rank from shares at `ranks`. A single share is noisy and the loss far from
+    /// where it was measured a guess, so `trust` in [0, 1] says how far shares may move (as
+    /// exponents) from the mean of all keys, or of all values.
+    [[nodiscard]] std::vector<HeadLoss> losses(const std::vector<HeadRanks>& ranks,
+                                               const Shares& shares, double trust) const;
 
 private:
     [[nodiscard]] CachePlan make_plan(const std::vector<HeadRanks>& ranks) const;
