@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kvcache/sequence_cache.h"
+#include "model/batch.h"
 #include "model/model_config.h"
 #include "model/observer.h"
 #include "model/weights.h"
@@ -17,15 +18,6 @@ namespace lowkey {
 struct ModelOptions {
     DType dtype = DType::kBF16;  ///< of weights, and of the dense cache: bf16 or f32
     int64_t max_context = 0;  ///< longest sequence that will be run; 0: what the checkpoint allows
-};
-
-/// The part of a batch that belongs to one sequence: its next tokens, and the cache that they join.
-struct SequenceInput {
-    SequenceCache* cache = nullptr;
-    std::span<const int32_t> tokens;
-    /// Part of a prompt: attends as the plan's prefill mode says. Otherwise (decoding) through the
-    /// cache.
-    bool prompt = false;
 };
 
 /// A decoder-only transformer: one forward pass for all families. Immutable and thread-safe;
@@ -71,8 +63,6 @@ public:
     void logits(const float* hidden, int64_t num_tokens, float* logits) const;
 
 private:
-    void attention(int64_t layer, std::span<const SequenceInput> batch, const float* x, float* out,
-                   ForwardObserver* observer) const;
     void mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) const;
 
     ModelConfig config_;

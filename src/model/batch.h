@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kvcache/sequence_cache.h"
+
+namespace lowkey {
+
+/// The part of a batch that belongs to one sequence: its next tokens, and the cache that they join.
+struct SequenceInput {
+    SequenceCache* cache = nullptr;
+    std::span<const int32_t> tokens;
+    /// Part of a prompt: attends as the plan's prefill mode says. Otherwise (decoding) through the
+    /// cache.
+    bool prompt = false;
+};
+
+/// Tokens of all sequences of a batch.
+inline int64_t count_tokens(std::span<const SequenceInput> batch) {
+    int64_t n = 0;
+    for (const SequenceInput& input : batch) n += static_cast<int64_t>(input.tokens.size());
+    return n;
+}
+
+}  // namespace lowkey
