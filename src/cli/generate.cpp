@@ -35,7 +35,13 @@ std::vector<int32_t> read_prompt(const Options& options, const Tokenizer* tokeni
             throw FileError("expected one prompt", options.ids, "write input_ids [n]");
         return sequences.front();
     }
-    return tokenizer->encode(options.file.empty() ? options.prompt : read_text(options.file), true);
+    const std::string text = options.file.empty() ? options.prompt : read_text(options.file);
+    // Even where the tokenizer would put a bos token before nothing.
+    if (text.empty()) {
+        throw UsageError("the prompt is empty", options.file.empty() ? "--prompt" : options.file,
+                         "give at least one character");
+    }
+    return tokenizer->encode(text, true);
 }
 
 double per_second(int64_t count, double seconds) {

@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "base/parallel.h"
 #include "tensor/ops.h"
 
 namespace lowkey {
+namespace {
+
+constexpr int64_t kLogitRows = 128;  // rows of logits held at a time
+
+}  // namespace
 
 double kl_divergence(std::span<const float> log_p, std::span<const float> q) {
     const double normalizer = log_sum_exp(q);
@@ -21,16 +27,43 @@ double kl_divergence(std::span<const float> log_p, std::span<const float> q) {
     return std::max(0.0, sum);
 }
 
+double mean_nll(const Model& model, const Tensor& hidden,
+                const std::vector<std::vector<int32_t>>& sequences) {
+    const int64_t size = model.config().hidden_size;
+    const int64_t vocab = model.config().vocab_size;
+    Tensor logits(DType::kF32, {kLogitRows, vocab});
+    std::vector<double> nll;
+    int64_t first = 0;
+    for (const std::vector<int32_t>& sequence : sequences) {
+        const auto targets = static_cast<int64_t>(sequence.size()) - 1;
+        for (int64_t t = 0; t < targets; t += kLogitRows) {
+            const int64_t count = std::min(kLogitRows, targets - t);
+            model.logits(hidden.f32().data() + (first + t) * size, count, logits.f32().data());
+            const size_t at = nll.size();
+            nll.resize(at + static_cast<size_t>(count));
+            parallel_for(count, [&](int64_t r) {
+                const auto row = std::as_const(logits).f32().subspan(static_cast<size_t>(r * vocab),
+                                                                     static_cast<size_t>(vocab));
+                const auto target = static_cast<size_t>(sequence[static_cast<size_t>(t + r + 1)]);
+                nll[at + static_cast<size_t>(r)] = log_sum_exp(row) - row[target];
+            });
+        }
+        first += targets + 1;
+    }
+    double sum = 0;
+    for (const double x : nll) sum += x;
+    return nll.empty() ? 0 : sum / static_cast<double>(nll.size());
+}
+
 template <typename Fn>
 void ReferenceDistributions::for_rows(const Tensor& hidden, Fn&& fn) const {
-    constexpr int64_t kBlock = 128;  // rows of logits held at a time
     const int64_t size = model_.config().hidden_size;
     const int64_t vocab = model_.config().vocab_size;
     const int64_t rows = (hidden.dim(0) + stride_ - 1) / stride_;
-    Tensor chosen(DType::kF32, {kBlock, size});
-    Tensor logits(DType::kF32, {kBlock, vocab});
-    for (int64_t begin = 0; begin < rows; begin += kBlock) {
-        const int64_t count = std::min(kBlock, rows - begin);
+    Tensor chosen(DType::kF32, {kLogitRows, size});
+    Tensor logits(DType::kF32, {kLogitRows, vocab});
+    for (int64_t begin = 0; begin < rows; begin += kLogitRows) {
+        const int64_t count = std::min(kLogitRows, rows - begin);
         for (int64_t r = 0; r < count; ++r) {
             std::memcpy(chosen.f32().data() + r * size,
                         hidden.f32().data() + (begin + r) * stride_ * size,

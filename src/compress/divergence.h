@@ -27,6 +27,11 @@ private:
     std::vector<float> log_probs_;  // [rows, vocab_size]
 };
 
+/// Mean negative log-likelihood in nats of every sequence's tokens after its first, from the last
+/// layer's output of all tokens [tokens of all sequences, hidden_size].
+double mean_nll(const Model& model, const Tensor& hidden,
+                const std::vector<std::vector<int32_t>>& sequences);
+
 /// KL(p ‖ q) in nats of logits, computed in f64. `log_p` are log-probabilities, `q` any logits.
 double kl_divergence(std::span<const float> log_p, std::span<const float> q);
 

@@ -1,5 +1,7 @@
 #include "compress/eigen_planner.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -17,7 +19,6 @@ namespace lowkey {
 namespace {
 
 constexpr double kLeastThreshold = 0.3;  // of the layer-wise search, as in the published code
-constexpr int64_t kLossRounds = 2;       // times that losses are measured
 
 enum class Allocation { kLoss, kError, kEnergy, kUniform };
 
@@ -262,9 +263,9 @@ private:
         return {bases_.size(), LayerRanks(static_cast<size_t>(config_.num_kv_heads), all)};
     }
 
-    /// Ranks of least measured loss. Shares of the loss are measured around uniform ranks; what
-    /// they suggest, trusted more and less, competes with splits between keys and values that are
-    /// the same in every head, and the ranks that diverge least from the uncompressed model win.
+    /// Ranks of least measured loss. Splits between keys and values that are the same in every head
+    /// compete with what shares of the loss, measured around the best of them, suggest when trusted
+    /// more and less; the calibration text's likelihood decides.
     [[nodiscard]] std::vector<LayerRanks> loss_ranks() {
         const MakeHead make = [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
             return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
@@ -275,25 +276,27 @@ private:
         const int64_t element = dtype_bytes(model_->options().dtype);
         std::vector<HeadRanks> best;
         double least = INFINITY;
-        const auto consider = [&](const std::vector<HeadRanks>& ranks) {
-            const double divergence = judge.divergence(ranks);
-            if (divergence >= least) return;
-            least = divergence;
+        nlohmann::json tried = nlohmann::json::array();
+        const auto consider = [&](const std::string& name, const std::vector<HeadRanks>& ranks) {
+            const double nll = judge.nll(ranks);
+            tried.push_back({{"ranks", name}, {"nll", nll}});
+            if (nll >= least) return;
+            least = nll;
             best = ranks;
         };
-        for (const double key_share : {0.35, 0.40, 0.45, 0.50})
-            consider(split_keep_ranks(key_share));
-        const LossModel model(model_, few, bases_, make);
-        for (int64_t round = 0; round < kLossRounds; ++round) {
-            const std::vector<HeadRanks> around = best;
-            const LossModel::Shares shares = model.measure_shares(around);
-            for (const double trust : {0.0, 0.3, 0.6}) {
-                consider(allocate_ranks(model.losses(around, shares, trust), *s_.keep, kPageBytes,
-                                        element));
-            }
-            if (flat_equal(around, best)) break;
+        for (const double key_share : {0.35, 0.40, 0.45, 0.50}) {
+            consider(fmt::format("keys {:g}", key_share), split_keep_ranks(key_share));
         }
-        measured_["mean_kl"] = least;
+        const std::vector<HeadRanks> around = best;
+        const LossModel model(model_, few, bases_, make);
+        const LossModel::Shares shares = model.measure_shares(around);
+        for (const double trust : {0.0, 0.15, 0.3, 0.6}) {
+            consider(
+                fmt::format("shares {:g}", trust),
+                allocate_ranks(model.losses(around, shares, trust), *s_.keep, kPageBytes, element));
+        }
+        measured_["nll"] = least;
+        measured_["tried"] = std::move(tried);
         return unflatten(best);
     }
 
@@ -313,10 +316,6 @@ private:
         return std::vector<HeadRanks>(
             static_cast<size_t>(config_.num_layers * config_.num_kv_heads),
             HeadRanks{key, total - key});
-    }
-
-    static bool flat_equal(const std::vector<HeadRanks>& a, const std::vector<HeadRanks>& b) {
-        return std::equal(a.begin(), a.end(), b.begin(), b.end(), equal_ranks);
     }
 
     [[nodiscard]] std::vector<LayerRanks> unflatten(const std::vector<HeadRanks>& flat) const {
