@@ -40,10 +40,10 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
 }
 
 MappedFile::~MappedFile() {
+    if (data_ == nullptr) return;
     // munmap takes a pointer to non-const although it writes nothing.
-    if (data_ != nullptr)
-        munmap(const_cast<std::byte*>(data_),
-               size_);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
+    munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
