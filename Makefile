@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 PRESET ?= release
 
-.PHONY: demo test build packages install format clean
+.PHONY: demo test build packages install format tidy clean
 
 demo: build
 	build/$(PRESET)/bin/lowkey demo
@@ -22,6 +22,9 @@ install: build
 
 format:
 	git ls-files '*.h' '*.cpp' '*.inl' | xargs clang-format -i
+
+tidy: build
+	git ls-files 'src/*.cpp' | grep -v '^src/kernels/kernels_' | xargs -P 2 -n 4 clang-tidy -p build/$(PRESET) --quiet
 
 clean:
 	rm -rf build

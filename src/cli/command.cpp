@@ -76,7 +76,7 @@ std::shared_ptr<const Model> load_model(const CommonOptions& options) {
     return model;
 }
 
-Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& options) {
+Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options) {
     CachePlan plan = CachePlan::dense(model->config().num_layers, model->config().num_kv_heads);
     if (!options.plan.empty()) {
         PlanFile file = read_plan(options.plan);
@@ -89,14 +89,15 @@ Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& opti
         throw BudgetError(kPageBytes, engine.kv_budget_bytes, "--kv-budget " + options.kv_budget,
                           "give at least one page");
     }
-    return {std::move(model), plan, engine};
+    return {model, plan, engine};
 }
 
-Engine make_reference_engine(std::shared_ptr<const Model> model, const CommonOptions& options) {
+Engine make_reference_engine(const std::shared_ptr<const Model>& model,
+                             const CommonOptions& options) {
     CommonOptions uncompressed = options;
     uncompressed.plan.clear();
     uncompressed.kv_budget.clear();
-    return make_engine(std::move(model), uncompressed);
+    return make_engine(model, uncompressed);
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options) {

@@ -44,9 +44,10 @@ std::shared_ptr<const Model> load_model(const CommonOptions& options);
 /// The directory of MODEL.
 std::string model_directory(const std::string& model);
 /// The engine of a model under the options' plan and budget.
-Engine make_engine(std::shared_ptr<const Model> model, const CommonOptions& options);
+Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options);
 /// The same without plan and budget: what compressed models are compared with.
-Engine make_reference_engine(std::shared_ptr<const Model> model, const CommonOptions& options);
+Engine make_reference_engine(const std::shared_ptr<const Model>& model,
+                             const CommonOptions& options);
 /// The tokenizer of MODEL.
 std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options);
 

@@ -1,5 +1,7 @@
 #include "compress/plan_file.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
 #include "base/error.h"
@@ -59,7 +61,7 @@ private:
 json to_json(const CodecSpec& spec, const std::string& where, TensorNames& names) {
     json tensors = json::object();
     for (const auto& [key, tensor] : spec.tensors)
-        tensors[key] = names.name(tensor, where + "." + key);
+        tensors[key] = names.name(tensor, fmt::format("{}.{}", where, key));
     json out = {{"codec", spec.name}};
     if (!spec.settings.empty()) out["settings"] = to_json(spec.settings);
     if (!tensors.empty()) out["tensors"] = std::move(tensors);

@@ -9,10 +9,10 @@
 
 namespace lowkey {
 
-Engine::Engine(std::shared_ptr<const Model> model, const CachePlan& plan,
+Engine::Engine(const std::shared_ptr<const Model>& model, const CachePlan& plan,
                const EngineOptions& options)
     : options_(options) {
-    FoldedModel folded = fold(std::move(model), plan);
+    FoldedModel folded = fold(model, plan);
     model_ = std::move(folded.model);
     layout_ = std::make_shared<const CacheLayout>(folded.plan, model_->cache_shape());
     if (options_.kv_budget_bytes == 0)

@@ -43,7 +43,7 @@ public:
 
     /// Throws UsageError when the plan does not fit the model, BudgetError when the budget holds
     /// not one page.
-    Engine(std::shared_ptr<const Model> model, const CachePlan& plan,
+    Engine(const std::shared_ptr<const Model>& model, const CachePlan& plan,
            const EngineOptions& options = {});
 
     [[nodiscard]] const Model& model() const { return *model_; }

@@ -202,7 +202,7 @@ LayerWeights fold_layer(const std::shared_ptr<const Model>& model, const LayerWe
 
 }  // namespace
 
-FoldedModel fold(std::shared_ptr<const Model> model, const CachePlan& plan) {
+FoldedModel fold(const std::shared_ptr<const Model>& model, const CachePlan& plan) {
     const CacheShape shape = model->cache_shape();
     const CacheLayout checked(plan, shape);  // throws when the plan does not fit
     FoldedModel folded{model, plan};

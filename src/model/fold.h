@@ -21,6 +21,6 @@ struct FoldedModel {
 /// exactly, since both need whole vectors. Returns the given pair when nothing folds. Source: Eigen
 /// Attention (arXiv 2408.05646), section 3.3. Throws what CacheLayout throws when the plan does not
 /// fit.
-FoldedModel fold(std::shared_ptr<const Model> model, const CachePlan& plan);
+FoldedModel fold(const std::shared_ptr<const Model>& model, const CachePlan& plan);
 
 }  // namespace lowkey
