@@ -173,7 +173,8 @@ TEST_F(SmallModel, RefusalsLeaveTheEngineAsItWas) {
                 HasSubstr("257 tokens do not fit the context of 256"));
     EXPECT_THAT(refused(prompt(), {.max_new_tokens = -1}), HasSubstr("max_new_tokens is -1"));
     EXPECT_THAT(refused(prompt(), {.stop = {""}}), HasSubstr("stop string is empty"));
-    EXPECT_THAT(refused({1, 5000}, {.max_new_tokens = 2}), HasSubstr("token id 5000 is outside the vocabulary"));
+    EXPECT_THAT(refused({1, 5000}, {.max_new_tokens = 2}),
+                HasSubstr("token id 5000 is outside the vocabulary"));
     // The whole request is weighed, not only its prompt.
     EXPECT_THAT(refused(prompt(), {.max_new_tokens = 200}),
                 ::testing::AllOf(HasSubstr("bytes) needed"), HasSubstr("free")));
