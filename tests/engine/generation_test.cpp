@@ -16,18 +16,17 @@ using ::testing::HasSubstr;
 
 class SmallModel : public ::testing::Test {
 protected:
-    static void SetUpTestSuite() {
-        model_ = new std::shared_ptr<const Model>(
-            Model::load(LOWKEY_SMALL_MODEL, {.dtype = DType::kF32, .max_context = 256}));
-        tokenizer_ = new std::shared_ptr<const Tokenizer>(Tokenizer::load(LOWKEY_SMALL_MODEL));
+    static const std::shared_ptr<const Model>& model() {
+        static const auto model =
+            Model::load(LOWKEY_SMALL_MODEL, {.dtype = DType::kF32, .max_context = 256});
+        return model;
     }
-    static void TearDownTestSuite() {
-        delete model_;
-        delete tokenizer_;
+    static const Tokenizer& tokenizer() {
+        static const auto tokenizer = Tokenizer::load(LOWKEY_SMALL_MODEL);
+        return *tokenizer;
     }
-    [[nodiscard]] static const Tokenizer& tokenizer() { return **tokenizer_; }
     [[nodiscard]] static Engine engine(const EngineOptions& options = {}) {
-        return dense_engine(*model_, options);
+        return dense_engine(model(), options);
     }
     [[nodiscard]] static std::vector<int32_t> prompt() {
         return tokenizer().encode("Once upon a time", true);
@@ -38,13 +37,7 @@ protected:
         const auto sequence = engine.new_sequence();
         return generate(engine, *sequence, &tokenizer(), ids, options);
     }
-
-private:
-    static std::shared_ptr<const Model>* model_;
-    static std::shared_ptr<const Tokenizer>* tokenizer_;
 };
-std::shared_ptr<const Model>* SmallModel::model_ = nullptr;
-std::shared_ptr<const Tokenizer>* SmallModel::tokenizer_ = nullptr;
 
 TEST_F(SmallModel, GreedyTakesTheLikeliestTokenOfEveryStep) {
     Engine engine = SmallModel::engine();
