@@ -13,7 +13,7 @@
 #include "base/progress.h"
 #include "base/size.h"
 #include "compress/plan_file.h"
-#include "io/json_reader.h"
+#include "engine/generation_config.h"
 #include "io/safetensors.h"
 
 namespace lowkey::cli {
@@ -144,16 +144,11 @@ std::optional<int32_t> leading_token(const Tokenizer& tokenizer) {
 
 int32_t document_start(const Tokenizer& tokenizer, const Model& model) {
     if (const auto leading = leading_token(tokenizer); leading) return *leading;
-    const JsonReader config(model.weights().checkpoint->config(),
-                            model.weights().checkpoint->config_path());
-    for (const char* key : {"bos_token_id", "eos_token_id"}) {
-        const auto id = config.find(key);
-        if (id && id->is_number()) {
-            return static_cast<int32_t>(id->integer(0, model.config().vocab_size - 1));
-        }
-    }
-    if (const auto eos = tokenizer.eos_id(); eos) return *eos;
-    throw UsageError("the model names no token that begins a text", config.file(),
+    const Checkpoint& checkpoint = *model.weights().checkpoint;
+    const GenerationConfig config = read_generation_config(checkpoint, &tokenizer);
+    if (config.bos_id) return *config.bos_id;
+    if (!config.eos_ids.empty()) return config.eos_ids.front();
+    throw UsageError("the model names no token that begins a text", checkpoint.config_path(),
                      "calibrate with --text");
 }
 

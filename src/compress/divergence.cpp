@@ -15,18 +15,6 @@ constexpr int64_t kLogitRows = 128;  // rows of logits held at a time
 
 }  // namespace
 
-double kl_divergence(std::span<const float> log_p, std::span<const float> q) {
-    const double normalizer = log_sum_exp(q);
-    double sum = 0;
-    for (size_t i = 0; i < q.size(); ++i) {
-        const double lp = log_p[i];
-        if (lp < -30)
-            continue;  // e-30 times any difference of logits is below what f32 logits resolve
-        sum += std::exp(lp) * (lp - (q[i] - normalizer));
-    }
-    return std::max(0.0, sum);
-}
-
 double mean_nll(const Model& model, const Tensor& hidden,
                 const std::vector<std::vector<int32_t>>& sequences) {
     const int64_t size = model.config().hidden_size;
@@ -95,7 +83,7 @@ double ReferenceDistributions::mean_kl(const Tensor& hidden) const {
     std::vector<double> per_row(log_probs_.size() / vocab);
     for_rows(hidden, [&](int64_t row, std::span<const float> logits) {
         per_row[static_cast<size_t>(row)] = kl_divergence(
-            std::span(log_probs_).subspan(static_cast<size_t>(row) * vocab, vocab), logits);
+            std::span(log_probs_).subspan(static_cast<size_t>(row) * vocab, vocab), 0, logits);
     });
     double sum = 0;
     for (const double kl : per_row) sum += kl;

@@ -32,7 +32,4 @@ private:
 double mean_nll(const Model& model, const Tensor& hidden,
                 const std::vector<std::vector<int32_t>>& sequences);
 
-/// KL(p ‖ q) in nats of logits, computed in f64. `log_p` are log-probabilities, `q` any logits.
-double kl_divergence(std::span<const float> log_p, std::span<const float> q);
-
 }  // namespace lowkey

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "compress/bases.h"
+#include "compress/divergence.h"
 #include "compress/layer_probe.h"
 #include "compress/layer_runner.h"
 #include "compress/loss_model.h"
@@ -226,7 +227,7 @@ private:
         return threshold_ranks(thresholds);
     }
 
-    /// The largest budget of the layer-wise search whose plan takes at most `keep`: candidates are
+    /// The smallest budget of the layer-wise search whose plan takes at most `keep`: candidates are
     /// the errors themselves.
     [[nodiscard]] std::vector<LayerRanks> searched_keep_ranks() {
         const auto errors = ladder_errors(INFINITY);
@@ -238,7 +239,12 @@ private:
         };
         const auto first = std::partition_point(budgets.begin(), budgets.end(),
                                                 [&](double b) { return !fits(b); });
-        const double budget = first == budgets.end() ? budgets.back() : *first;
+        if (first == budgets.end()) {
+            throw UsageError(
+                "the layer-wise search ends above this", "--keep",
+                "its lowest threshold takes a larger share; use --allocation loss or energy");
+        }
+        const double budget = *first;
         measured_["error_budget"] = budget;
         measured_["thresholds"] = search(errors, budget);
         return threshold_ranks(search(errors, budget));
@@ -272,13 +278,19 @@ private:
         };
         const auto all = first_sequences(stats_.ids, s_.error_tokens);
         const auto few = first_sequences(all, s_.loss_tokens);
-        const LossModel judge(model_, all, bases_, make);
+        const LayerRunner judge(model_, all);
         const int64_t element = dtype_bytes(model_->options().dtype);
         std::vector<HeadRanks> best;
         double least = INFINITY;
         nlohmann::json tried = nlohmann::json::array();
         const auto consider = [&](const std::string& name, const std::vector<HeadRanks>& ranks) {
-            const double nll = judge.nll(ranks);
+            CachePlan plan;
+            const std::vector<LayerRanks> layers = unflatten(ranks);
+            for (size_t l = 0; l < layers.size(); ++l)
+                plan.layers.push_back(make_heads(l, layers[l]));
+            Tensor hidden = judge.embed();
+            judge.run_from(0, plan, hidden);
+            const double nll = mean_nll(*model_, hidden, all);
             tried.push_back({{"ranks", name}, {"nll", nll}});
             if (nll >= least) return;
             least = nll;

@@ -30,10 +30,7 @@ Tensor copy(const Tensor& from) { return Tensor::convert(from.view(), DType::kF3
 LossModel::LossModel(std::shared_ptr<const Model> model,
                      const std::vector<std::vector<int32_t>>& sequences,
                      const std::vector<std::vector<HeadBases>>& bases, MakeHead make_head)
-    : runner_(std::move(model), sequences),
-      sequences_(sequences),
-      bases_(bases),
-      make_head_(std::move(make_head)) {
+    : runner_(std::move(model), sequences), bases_(bases), make_head_(std::move(make_head)) {
     Tensor hidden = runner_.embed();
     const int64_t stride = (hidden.dim(0) + kScoredPositions - 1) / kScoredPositions;
     runner_.run_from(0, runner_.dense(), hidden);
@@ -56,12 +53,6 @@ double LossModel::divergence(const std::vector<HeadRanks>& ranks) const {
     Tensor hidden = runner_.embed();
     runner_.run_from(0, make_plan(ranks), hidden);
     return reference_->mean_kl(hidden);
-}
-
-double LossModel::nll(const std::vector<HeadRanks>& ranks) const {
-    Tensor hidden = runner_.embed();
-    runner_.run_from(0, make_plan(ranks), hidden);
-    return mean_nll(runner_.model(), hidden, sequences_);
 }
 
 LossModel::Shares LossModel::measure_shares(const std::vector<HeadRanks>& ranks) const {

@@ -34,8 +34,6 @@ public:
 
     /// Mean KL divergence with all heads at these ranks [layer · num_kv_heads + head].
     [[nodiscard]] double divergence(const std::vector<HeadRanks>& ranks) const;
-    /// Mean negative log-likelihood of the sequences with all heads at these ranks.
-    [[nodiscard]] double nll(const std::vector<HeadRanks>& ranks) const;
     /// What giving back the keys and the values of each head saves [layer · num_kv_heads + head],
     /// around these ranks. Where heads are many, a layer's are given back together and share what
     /// that saves by the energy they lose. Draws a progress line.
@@ -54,7 +52,6 @@ private:
     [[nodiscard]] CachePlan make_plan(const std::vector<HeadRanks>& ranks) const;
 
     LayerRunner runner_;
-    const std::vector<std::vector<int32_t>>& sequences_;
     const std::vector<std::vector<HeadBases>>& bases_;
     MakeHead make_head_;
     std::unique_ptr<ReferenceDistributions> reference_;

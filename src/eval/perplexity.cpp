@@ -78,18 +78,6 @@ double nll_of(std::span<const float> logits, int32_t target) {
     return log_sum_exp(logits) - static_cast<double>(logits[static_cast<size_t>(target)]);
 }
 
-/// KL(p || q) of two rows of logits, in f64.
-double kl_divergence(std::span<const float> p, std::span<const float> q) {
-    const double lse_p = log_sum_exp(p);
-    const double lse_q = log_sum_exp(q);
-    double sum = 0;
-    for (size_t i = 0; i < p.size(); ++i) {
-        const double log_p = static_cast<double>(p[i]) - lse_p;
-        sum += std::exp(log_p) * (log_p - (static_cast<double>(q[i]) - lse_q));
-    }
-    return sum;
-}
-
 int64_t top1(std::span<const float> logits) {
     return std::max_element(logits.begin(), logits.end()) - logits.begin();
 }
@@ -122,7 +110,7 @@ std::vector<Score> score_window(const Engine& engine, const Tensor& hidden, cons
             score.nll = nll_of(row(logits), target);
             if (reference == nullptr) return;
             score.reference_nll = nll_of(row(others), target);
-            score.kl = kl_divergence(row(others), row(logits));
+            score.kl = kl_divergence(row(others), log_sum_exp(row(others)), row(logits));
             score.same_top = top1(row(others)) == top1(row(logits));
         });
     }

@@ -90,6 +90,18 @@ void add(std::span<float> y, std::span<const float> x) {
     });
 }
 
+double kl_divergence(std::span<const float> p, double p_log_sum_exp, std::span<const float> q) {
+    constexpr double kNegligible =
+        -30;  // e^-30 times a difference of logits is below what f32 logits resolve
+    const double q_log_sum_exp = log_sum_exp(q);
+    double sum = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+        const double log_p = p[i] - p_log_sum_exp;
+        if (log_p >= kNegligible) sum += std::exp(log_p) * (log_p - (q[i] - q_log_sum_exp));
+    }
+    return std::max(0.0, sum);
+}
+
 double log_sum_exp(std::span<const float> x) {
     const float top = *std::max_element(x.begin(), x.end());
     double sum = 0;

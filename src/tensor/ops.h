@@ -30,6 +30,10 @@ void apply_gated_activation(Activation activation, std::span<float> gate,
 /// y[i] += x[i]
 void add(std::span<float> y, std::span<const float> x);
 
+/// KL divergence Σ p ln(p / q) in nats of two rows of logits, in f64; `p_log_sum_exp` is
+/// log_sum_exp(p), 0 when p are log-probabilities.
+double kl_divergence(std::span<const float> p, double p_log_sum_exp, std::span<const float> q);
+
 /// log Σ exp(x[i]) in f64.
 double log_sum_exp(std::span<const float> x);
 

@@ -2,23 +2,23 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "base/error.h"
 #include "tests/compress/golden.h"
+#include "tests/io/temporary_folder.h"
 
 namespace lowkey {
 namespace {
 
 using test::Golden;
 
-TEST(Calibration, StatisticsComeBackFromTheirFile) {
+using CalibrationFile = TemporaryFolder;
+
+TEST_F(CalibrationFile, StatisticsComeBack) {
     const Golden golden("opt");
     CalibrationStats stats = golden.calibrate();
     stats.settings = {{"source", "ids"}};
-    const std::string folder = test::temporary_folder("stats_test");
-    write_stats(folder + "/s", stats);
-    const CalibrationStats back = read_stats(folder + "/s", *golden.model);
+    write_stats(path("s"), stats);
+    const CalibrationStats back = read_stats(path("s"), *golden.model);
     EXPECT_EQ(back.ids, stats.ids);
     EXPECT_EQ(back.first_tokens, stats.first_tokens);
     EXPECT_EQ(back.settings, stats.settings);
@@ -27,10 +27,9 @@ TEST(Calibration, StatisticsComeBackFromTheirFile) {
                                back.rest.at(kind).as<double>().begin()));
     }
     const Golden other("qwen2");
-    EXPECT_THROW(static_cast<void>(read_stats(folder + "/s", *other.model)), UsageError);
+    EXPECT_THROW(static_cast<void>(read_stats(path("s"), *other.model)), UsageError);
     EXPECT_THROW(static_cast<void>(read_stats(golden.folder + "/model.safetensors", *golden.model)),
                  FileError);
-    std::filesystem::remove_all(folder);
 }
 
 TEST(Calibration, FirstTokensAreKeptApart) {

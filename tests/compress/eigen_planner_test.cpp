@@ -111,6 +111,8 @@ TEST(EigenPlanner, RefusesSettingsThatMakeNoSense) {
     EXPECT_THROW(make({{"keep", 0.5}, {"error-budget", 0.1}}, &stats), UsageError);
     EXPECT_THROW(make({{"keep", 1.5}}, &stats), UsageError);
     EXPECT_THROW(make({{"keep", 0.0}}, &stats), UsageError);
+    EXPECT_THROW(make({{"keep", 0.05}, {"preset", std::string("paper")}}, &stats), UsageError)
+        << "its thresholds end at 0.3";
     EXPECT_THROW(make({{"keep", 0.5}, {"window", int64_t{64}}}, &stats), UsageError);
     EXPECT_THROW(make({{"keep", 0.5}, {"allocation", std::string("magic")}}, &stats), UsageError);
     EXPECT_THROW(make({{"keep", 0.5}, {"key-basis", std::string("magic")}}, &stats), UsageError);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,14 +70,6 @@ inline std::string test_name(std::string name) {
         if (c == '-') c = '_';
     }
     return name;
-}
-
-/// A fresh folder for a test's files.
-inline std::string temporary_folder(const std::string& name) {
-    const auto path = std::filesystem::temp_directory_path() /
-                      ("lowkey_" + name + "_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(path);
-    return path.string();
 }
 
 }  // namespace lowkey::test

@@ -2,23 +2,18 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "base/error.h"
 #include "compress/eigen_planner.h"
 #include "tests/compress/golden.h"
+#include "tests/io/temporary_folder.h"
 
 namespace lowkey {
 namespace {
 
 using test::Golden;
 
-class PlanFiles : public ::testing::Test {
+class PlanFiles : public TemporaryFolder {
 protected:
-    void SetUp() override { folder_ = test::temporary_folder("plan_file_test"); }
-    void TearDown() override { std::filesystem::remove_all(folder_); }
-    [[nodiscard]] std::string path(const std::string& name) const { return folder_ + "/" + name; }
-
     /// The message of the error that reading a plan with this JSON gives.
     [[nodiscard]] std::string refusal(const nlohmann::json& document) const {
         write_safetensors(path("bad"), {}, {{"lowkey.plan", document.dump()}});
@@ -29,9 +24,6 @@ protected:
         }
         return "";
     }
-
-private:
-    std::string folder_;
 };
 
 TEST_F(PlanFiles, ComesBackAsItWas) {

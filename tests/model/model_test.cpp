@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/io/temporary_folder.h"
 #include "tests/model/golden.h"
 
 namespace lowkey {
@@ -15,17 +16,6 @@ class SmallLlama : public ::testing::Test {
 protected:
     Golden golden_{"llama-mha"};
 };
-
-template <typename E, typename Call>
-std::string message_of(Call&& call) {
-    try {
-        call();
-    } catch (const E& e) {
-        return e.what();
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return {};
-}
 
 TEST_F(SmallLlama, RefusesTokensOutsideTheVocabulary) {
     Engine engine = dense_engine(golden_.load(DType::kF32));
