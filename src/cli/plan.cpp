@@ -116,7 +116,8 @@ void add_plan(CLI::App& program) {
     s.string(*app, "energy", "threshold over squared (default) or singular values");
     s.string(*app, "ranks", "per-head (default) or per-layer");
     s.string(*app, "key-basis",
-             "keys, keys-shared, joint, joint-rotated, product, product-rotated or keys-weighted "
+             "keys, keys-shared, joint, joint-rotated, product, product-rotated, keys-weighted or "
+             "keys-attended "
              "(default)");
     s.string(*app, "value-basis", "values, values-wo (default) or values-out");
     s.number(*app, "step", "step of the layer-wise search (default 0.02)");

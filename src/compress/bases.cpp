@@ -5,6 +5,7 @@
 #include <complex>
 
 #include "base/error.h"
+#include "compress/output_metric.h"
 
 namespace lowkey {
 namespace {
@@ -23,26 +24,6 @@ MatrixXd gram_of(const CalibrationStats& stats, const std::string& kind, int64_t
     if (with_first)
         gram += Eigen::Map<const RowMajor>(stats.first.at(kind).as<double>().data() + at, d, d);
     return gram;
-}
-
-/// Σ over the group's query heads of Wo_h Wo_hᵀ, Wo_h [d, hidden]: what a head's output meets.
-std::vector<MatrixXd> output_weights(const Model& model, int64_t layer) {
-    const ModelConfig& config = model.config();
-    const Tensor w =
-        model.weights().layers[static_cast<size_t>(layer)].o->weight_f32();  // [hidden, H d]
-    const Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>
-        all(w.f32().data(), w.dim(0), w.dim(1));
-    std::vector<MatrixXd> weights;
-    for (int64_t head = 0; head < config.num_kv_heads; ++head) {
-        MatrixXd sum = MatrixXd::Zero(config.head_dim, config.head_dim);
-        for (int64_t g = 0; g < config.group_size(); ++g) {
-            const int64_t column = (head * config.group_size() + g) * config.head_dim;
-            const MatrixXd part = all.middleCols(column, config.head_dim).cast<double>();
-            sum += part.transpose() * part;
-        }
-        weights.push_back(std::move(sum));
-    }
-    return weights;
 }
 
 struct Eigenpairs {
@@ -73,7 +54,7 @@ std::vector<std::vector<HeadGrams>> head_grams(const Model& model, const Calibra
     std::vector<std::vector<HeadGrams>> layers;
     for (int64_t layer = 0; layer < config.num_layers; ++layer) {
         std::vector<HeadGrams>& heads = layers.emplace_back();
-        const std::vector<MatrixXd> wo = output_weights(model, layer);
+        const std::vector<MatrixXd> metrics = output_metrics(model, layer);  // of query heads
         MatrixXd k_layer = MatrixXd::Zero(config.head_dim, config.head_dim);
         for (int64_t head = 0; head < config.num_kv_heads; ++head) {
             HeadGrams grams;
@@ -87,7 +68,12 @@ std::vector<std::vector<HeadGrams>> head_grams(const Model& model, const Calibra
                 grams.q_rot = gram_of(stats, "Q_rot", layer, head, with_first);
                 grams.c = mean_rotated_back(grams.q_rot, *model.rotary(), stats.length);
             }
-            grams.wo = wo[static_cast<size_t>(head)];
+            grams.k_attended = gram_of(stats, "K_attended", layer, head, with_first);
+            grams.q_attended = gram_of(stats, "Q_attended", layer, head, with_first);
+            grams.wo = MatrixXd::Zero(config.head_dim, config.head_dim);
+            for (int64_t g = 0; g < config.group_size(); ++g) {
+                grams.wo += metrics[static_cast<size_t>(head * config.group_size() + g)];
+            }
             k_layer += grams.k;
             heads.push_back(std::move(grams));
         }
@@ -206,6 +192,8 @@ const std::vector<BasisKind>& key_basis_kinds() {
          [](const HeadGrams& g) { return product_basis(g.k_rot, g.q_rot); }},
         {"keys-weighted", "before rotation, least error of scores averaged over positions", false,
          false, [](const HeadGrams& g) { return product_basis(g.k, g.c); }},
+        {"keys-attended", "before rotation, least error of attention outputs", false, false,
+         [](const HeadGrams& g) { return product_basis(g.k_attended, g.q_attended); }},
     };
     return kinds;
 }

@@ -22,8 +22,9 @@ struct Basis {
 /// What a basis is made of: Grams of one KV head, f64 [d, d].
 struct HeadGrams {
     Eigen::MatrixXd k, q, v, o;
-    Eigen::MatrixXd k_rot, q_rot;  ///< empty without rotary positions
-    Eigen::MatrixXd k_layer;       ///< K summed over the layer's KV heads
+    Eigen::MatrixXd k_attended, q_attended;  ///< weighted pairs, see AttendedGrams
+    Eigen::MatrixXd k_rot, q_rot;            ///< empty without rotary positions
+    Eigen::MatrixXd k_layer;                 ///< K summed over the layer's KV heads
     Eigen::MatrixXd c;   ///< score weight of keys before rotation: mean over positions p of R_p G
                          ///< R_pᵀ, G = q_rot
     Eigen::MatrixXd wo;  ///< Σ over the group's query heads of Wo_h Wo_hᵀ

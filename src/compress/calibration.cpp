@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "compress/attended_grams.h"
 #include "kernels/kernels.h"
 
 namespace lowkey {
@@ -17,12 +18,11 @@ namespace {
 /// Adds up the Grams of every kind as the forward pass goes.
 class GramObserver final : public ForwardObserver {
 public:
-    GramObserver(const ModelConfig& config, bool rotary, CalibrationStats& stats)
-        : config_(config), stats_(stats) {
-        const Shape shape = {config.num_layers, config.num_kv_heads, config.head_dim,
-                             config.head_dim};
-        for (const char* kind : {"K", "Q", "V", "O", "K_rot", "Q_rot"}) {
-            if (!rotary && std::string_view(kind).ends_with("_rot")) continue;
+    GramObserver(const Model& model, CalibrationStats& stats)
+        : config_(model.config()), stats_(stats), attended_(model, stats) {
+        const Shape shape = {config_.num_layers, config_.num_kv_heads, config_.head_dim,
+                             config_.head_dim};
+        for (const std::string& kind : gram_kinds(model.rotary() != nullptr)) {
             stats.first.emplace(kind, Tensor::zeros(DType::kF64, shape));
             stats.rest.emplace(kind, Tensor::zeros(DType::kF64, shape));
         }
@@ -32,8 +32,10 @@ public:
         add("K", seen, seen.k, seen.kv_stride, 1);
         add("Q", seen, seen.q, seen.q_stride, config_.group_size());
         add("V", seen, seen.v, seen.kv_stride, 1);
+        attended_.keep_keys(seen);
     }
     void on_rotated(const ObservedTokens& seen) override {
+        attended_.add(seen);
         if (!stats_.rest.contains("K_rot")) return;
         add("K_rot", seen, seen.k, seen.kv_stride, 1);
         add("Q_rot", seen, seen.q, seen.q_stride, config_.group_size());
@@ -80,6 +82,7 @@ private:
 
     const ModelConfig& config_;
     CalibrationStats& stats_;
+    AttendedGrams attended_;
 };
 
 void check_lengths(const Model& model, int64_t count, int64_t length) {
@@ -114,6 +117,12 @@ int32_t sample(std::span<const float> logits, std::mt19937_64& rng) {
 
 }  // namespace
 
+std::vector<std::string> gram_kinds(bool rotary) {
+    std::vector<std::string> kinds = {"K", "Q", "V", "O", "K_attended", "Q_attended"};
+    if (rotary) kinds.insert(kinds.end(), {"K_rot", "Q_rot"});
+    return kinds;
+}
+
 CalibrationStats calibrate(const Model& model, const std::vector<std::vector<int32_t>>& sequences,
                            const CalibrationOptions& options) {
     CalibrationStats stats;
@@ -129,18 +138,15 @@ CalibrationStats calibrate(const Model& model, const std::vector<std::vector<int
     stats.ids = sequences;
     stats.first_tokens = options.first_tokens;
 
-    GramObserver observer(model.config(), model.rotary() != nullptr, stats);
+    GramObserver observer(model, stats);
     const auto layout = dense_layout(model);
     PagePool pool(layout->bytes_for(stats.length));
     Progress progress("calibrate", static_cast<int64_t>(sequences.size()));
     for (size_t s = 0; s < sequences.size(); ++s) {
         SequenceCache cache(layout, pool);
-        constexpr size_t kChunk = 512;
-        for (size_t t = 0; t < sequences[s].size(); t += kChunk) {
-            const size_t n = std::min(kChunk, sequences[s].size() - t);
-            const SequenceInput input{&cache, std::span(sequences[s]).subspan(t, n), true};
-            static_cast<void>(model.forward({&input, 1}, &observer));
-        }
+        // All at once: attended Grams need the whole sequence's keys.
+        const SequenceInput input{&cache, sequences[s], true};
+        static_cast<void>(model.forward({&input, 1}, &observer));
         progress.update(static_cast<int64_t>(s) + 1);
     }
     observer.symmetrize();

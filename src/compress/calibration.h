@@ -16,9 +16,10 @@ namespace lowkey {
 using GramSet = Tensor;
 
 /// What planners learn from calibration text. Kinds of Grams: "K", "Q", "V" (after projection and
-/// bias, before rotation), "O" (attention outputs), and with rotary positions "K_rot", "Q_rot". Q,
-/// Q_rot and O sum over the query heads that share a KV head. Source: Eigen Attention (arXiv
-/// 2408.05646), section 3.1, whose SVDs these Grams replace.
+/// bias, before rotation), "O" (attention outputs), "K_attended" and "Q_attended" (see
+/// AttendedGrams), and with rotary positions "K_rot", "Q_rot". Those of queries and outputs sum
+/// over the query heads that share a KV head. Source: Eigen Attention (arXiv 2408.05646),
+/// section 3.1, whose SVDs these Grams replace.
 struct CalibrationStats {
     std::string fingerprint;  ///< of the model
     nlohmann::json settings = nlohmann::json::object();
@@ -31,6 +32,9 @@ struct CalibrationStats {
 
     [[nodiscard]] int64_t num_tokens() const { return static_cast<int64_t>(ids.size()) * length; }
 };
+
+/// The kinds of Grams of a model with or without rotary positions.
+std::vector<std::string> gram_kinds(bool rotary);
 
 /// How to calibrate.
 struct CalibrationOptions {

@@ -30,7 +30,7 @@ struct EigenSettings {
     Allocation allocation = Allocation::kLoss;
     EnergyKind energy = EnergyKind::kSquared;
     bool per_layer = false;
-    std::string key_basis = "keys-weighted";
+    std::string key_basis = "keys-attended";
     std::string value_basis = "values-wo";
     double step = 0.02;
     int64_t exact_sinks = 4;
@@ -296,7 +296,7 @@ private:
             least = nll;
             best = ranks;
         };
-        for (const double key_share : {0.35, 0.40, 0.45, 0.50}) {
+        for (const double key_share : {0.30, 0.35, 0.40, 0.45}) {
             consider(fmt::format("keys {:g}", key_share), split_keep_ranks(key_share));
         }
         const std::vector<HeadRanks> around = best;

@@ -9,7 +9,7 @@ namespace lowkey {
 namespace {
 
 constexpr const char* kMetadataKey = "lowkey.stats";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
 
 }  // namespace
 
@@ -71,11 +71,9 @@ CalibrationStats read_stats(const std::string& path, const Model& model) {
     }
     const ModelConfig& config = model.config();
     const Shape shape = {config.num_layers, config.num_kv_heads, config.head_dim, config.head_dim};
-    for (const char* kind : {"K", "Q", "V", "O", "K_rot", "Q_rot"}) {
-        if (model.rotary() == nullptr && std::string_view(kind).ends_with("_rot")) continue;
+    for (const std::string& kind : gram_kinds(model.rotary() != nullptr)) {
         for (auto* grams : {&stats.first, &stats.rest}) {
-            const std::string name =
-                (grams == &stats.first ? "first." : "rest.") + std::string(kind);
+            const std::string name = (grams == &stats.first ? "first." : "rest.") + kind;
             const TensorView& view = file.tensor(name, DType::kF64, shape);
             Tensor copy(DType::kF64, shape);
             std::copy_n(view.data, view.bytes(), copy.data());

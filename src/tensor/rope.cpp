@@ -101,4 +101,19 @@ void RotaryTable::rotate(float* x, int64_t pos) const {
     }
 }
 
+void RotaryTable::rotate_back(float* x, int64_t pos) const {
+    LOWKEY_DCHECK(pos >= 0 && pos < num_positions_);
+    const float* c = cos(pos);
+    const float* s = sin(pos);
+    const int64_t step = pair_step();
+    const int64_t offset = pair_offset();
+    for (int64_t j = 0; j < num_pairs(); ++j) {
+        float& a = x[j * step];
+        float& b = x[j * step + offset];
+        const float rotated = a * c[j] + b * s[j];
+        b = b * c[j] - a * s[j];
+        a = rotated;
+    }
+}
+
 }  // namespace lowkey

@@ -55,6 +55,9 @@ public:
 
     /// Rotates one head's vector in place.
     void rotate(float* x, int64_t pos) const;
+    /// Applies the transpose of rotate(): the product of its result with a vector is that of x with
+    /// the rotated vector.
+    void rotate_back(float* x, int64_t pos) const;
 
 private:
     RopeConfig config_;

@@ -29,7 +29,7 @@ protected:
 TEST_F(PlanFiles, ComesBackAsItWas) {
     const Golden golden("qwen2");
     const CalibrationStats stats = golden.calibrate();
-    for (const char* basis : {"keys-shared", "keys-weighted"}) {
+    for (const char* basis : {"keys-shared", "keys-weighted", "keys-attended"}) {
         const PlanFile file =
             make_eigen_plan({golden.model,
                              &stats,
