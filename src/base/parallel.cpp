@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace lowkey {
 namespace {
@@ -34,6 +35,23 @@ int& thread_count() {
 }
 
 }  // namespace
+
+namespace detail {
+
+thread_local bool in_fork_join = false;
+
+void fork_join(int threads, const std::function<void(int thread)>& fn) {
+    std::vector<std::thread> workers;
+    for (int t = 0; t < threads; ++t) {
+        workers.emplace_back([&fn, t] {
+            in_fork_join = true;
+            fn(t);
+        });
+    }
+    for (std::thread& worker : workers) worker.join();
+}
+
+}  // namespace detail
 
 int num_threads() { return thread_count(); }
 

@@ -2,8 +2,12 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <exception>
+#include <functional>
+#include <mutex>
 
 namespace lowkey {
 
@@ -12,47 +16,91 @@ int num_threads();
 /// For this process; at least 1. oneDNN follows, since both stand on OpenMP.
 void set_num_threads(int threads);
 
+namespace detail {
+/// fork_join() with std::thread.
+void fork_join(int threads, const std::function<void(int thread)>& fn);
+/// Whether this thread runs the function of one.
+extern thread_local bool in_fork_join;
+}  // namespace detail
+
+/// Calls fn(thread) once for each thread in [0, threads), on as many threads, and returns when all
+/// have ended. fn must not throw.
+template <typename Fn>
+void fork_join(int threads, Fn&& fn) {
+#if defined(__SANITIZE_THREAD__)
+    // ThreadSanitizer does not see how libgomp's threads wait for each other.
+    detail::fork_join(threads, fn);
+#else
+#pragma omp parallel num_threads(threads)
+    fn(omp_get_thread_num());
+#endif
+}
+
+/// Whether the caller runs within a parallel_for; another one then runs on its thread alone.
+inline bool in_parallel() {
+#if defined(__SANITIZE_THREAD__)
+    return detail::in_fork_join;
+#else
+    return omp_in_parallel() != 0;
+#endif
+}
+
+/// The first exception of several threads.
+class FirstError {
+public:
+    /// Calls fn(), keeping what it throws.
+    template <typename Fn>
+    void guard(Fn&& fn) noexcept {
+        try {
+            fn();
+        } catch (...) {
+            const std::lock_guard lock(mutex_);
+            if (!error_) error_ = std::current_exception();
+        }
+    }
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+private:
+    std::mutex mutex_;
+    std::exception_ptr error_;
+};
+
 /// Calls fn(i) for i in [0, n) on all threads, each index once, contiguous ranges per thread (so
 /// which thread computes what depends on n and the thread count alone). The first exception is
 /// thrown again when all have ended.
 template <typename Fn>
 void parallel_for(int64_t n, Fn&& fn) {
-    if (n <= 1 || num_threads() == 1 || omp_in_parallel() != 0) {
+    const auto threads = static_cast<int>(std::min<int64_t>(n, num_threads()));
+    if (threads <= 1 || in_parallel()) {
         for (int64_t i = 0; i < n; ++i) fn(i);
         return;
     }
-    std::exception_ptr error;
-#pragma omp parallel for schedule(static) num_threads(num_threads())
-    for (int64_t i = 0; i < n; ++i) {
-        try {
-            fn(i);
-        } catch (...) {
-#pragma omp critical
-            if (!error) error = std::current_exception();
+    FirstError error;
+    fork_join(threads, [&](int thread) {
+        for (int64_t i = n * thread / threads; i < n * (thread + 1) / threads; ++i) {
+            error.guard([&] { fn(i); });
         }
-    }
-    if (error) std::rethrow_exception(error);
+    });
+    error.rethrow();
 }
 
 /// parallel_for for items of unequal cost: threads take the next index when free. fn may not depend
 /// on which thread runs it. `fn(i, thread)` with thread in [0, num_threads()).
 template <typename Fn>
 void parallel_for_dynamic(int64_t n, Fn&& fn) {
-    if (n <= 1 || num_threads() == 1 || omp_in_parallel() != 0) {
+    const auto threads = static_cast<int>(std::min<int64_t>(n, num_threads()));
+    if (threads <= 1 || in_parallel()) {
         for (int64_t i = 0; i < n; ++i) fn(i, 0);
         return;
     }
-    std::exception_ptr error;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(num_threads())
-    for (int64_t i = 0; i < n; ++i) {
-        try {
-            fn(i, omp_get_thread_num());
-        } catch (...) {
-#pragma omp critical
-            if (!error) error = std::current_exception();
-        }
-    }
-    if (error) std::rethrow_exception(error);
+    FirstError error;
+    std::atomic<int64_t> next = 0;
+    fork_join(threads, [&](int thread) {
+        for (int64_t i = next++; i < n; i = next++) error.guard([&] { fn(i, thread); });
+    });
+    error.rethrow();
 }
 
 }  // namespace lowkey
