@@ -19,6 +19,9 @@
 namespace lowkey {
 namespace {
 
+// Keys are cheaper than values wherever this was measured, so the search starts low.
+constexpr double kFirstKeyShare = 0.35;
+constexpr double kKeyShareStep = 0.05;
 constexpr double kLeastThreshold = 0.3;  // of the layer-wise search, as in the published code
 
 enum class Allocation { kLoss, kError, kEnergy, kUniform };
@@ -269,9 +272,9 @@ private:
         return {bases_.size(), LayerRanks(static_cast<size_t>(config_.num_kv_heads), all)};
     }
 
-    /// Ranks of least measured loss. Splits between keys and values that are the same in every head
-    /// compete with what shares of the loss, measured around the best of them, suggest when trusted
-    /// more and less; the calibration text's likelihood decides.
+    /// Ranks of least measured loss. First the best split between keys and values that is the same
+    /// in every head; then, for as long as it helps, what shares of the loss measured around it
+    /// suggest when trusted more and more. The calibration text's likelihood decides.
     [[nodiscard]] std::vector<LayerRanks> loss_ranks() {
         const MakeHead make = [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
             return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
@@ -283,51 +286,77 @@ private:
         std::vector<HeadRanks> best;
         double least = INFINITY;
         nlohmann::json tried = nlohmann::json::array();
+        // Whether the ranks are the best so far.
         const auto consider = [&](const std::string& name, const std::vector<HeadRanks>& ranks) {
-            CachePlan plan;
             const std::vector<LayerRanks> layers = unflatten(ranks);
-            for (size_t l = 0; l < layers.size(); ++l)
-                plan.layers.push_back(make_heads(l, layers[l]));
             Tensor hidden = judge.embed();
-            judge.run_from(0, plan, hidden);
+            Progress progress("try " + name, config_.num_layers);
+            for (size_t l = 0; l < layers.size(); ++l) {
+                judge.run(static_cast<int64_t>(l), make_heads(l, layers[l]), hidden);
+                progress.update(static_cast<int64_t>(l) + 1);
+            }
             const double nll = mean_nll(*model_, hidden, all);
             tried.push_back({{"ranks", name}, {"nll", nll}});
-            if (nll >= least) return;
+            if (nll >= least) return false;
             least = nll;
             best = ranks;
+            return true;
         };
-        for (const double key_share : {0.30, 0.35, 0.40, 0.45}) {
-            consider(fmt::format("keys {:g}", key_share), split_keep_ranks(key_share));
-        }
+        const auto consider_split = [&](double key_share) {
+            return consider(fmt::format("keys {:g}", key_share), split_keep_ranks(key_share));
+        };
+        consider_split(kFirstKeyShare);
+        const bool up = consider_split(kFirstKeyShare + kKeyShareStep);
+        double share = up ? kFirstKeyShare + kKeyShareStep : kFirstKeyShare;
+        const double step = up ? kKeyShareStep : -kKeyShareStep;
+        do {
+            share += step;
+        } while (share > kKeyShareStep && share < 1 - kKeyShareStep && consider_split(share));
+
         const std::vector<HeadRanks> around = best;
         const LossModel model(model_, few, bases_, make);
         const LossModel::Shares shares = model.measure_shares(around);
-        for (const double trust : {0.0, 0.15, 0.3, 0.6}) {
-            consider(
+        for (const double trust : {0.15, 0.3, 0.6, 1.0}) {
+            const bool better = consider(
                 fmt::format("shares {:g}", trust),
                 allocate_ranks(model.losses(around, shares, trust), *s_.keep, kPageBytes, element));
+            if (!better) break;
         }
         measured_["nll"] = least;
         measured_["tried"] = std::move(tried);
         return unflatten(best);
     }
 
-    /// The same ranks in every head: as many coordinates as `keep` pays for in pages, this share of
-    /// them for keys.
+    /// The same share of coordinates for keys in every head. Heads differ in what a page's tiles
+    /// leave over: as many of them as `keep` pays for, evenly spread, have one tile less in a page,
+    /// and with it more coordinates.
     [[nodiscard]] std::vector<HeadRanks> split_keep_ranks(double key_share) const {
         const int64_t d = config_.head_dim;
         const int64_t element = dtype_bytes(model_->options().dtype);
-        const double budget = *s_.keep * page_bytes_per_token(2 * d, kPageBytes, element);
-        int64_t total = 2;
-        while (total < 2 * d && page_bytes_per_token(total + 1, kPageBytes, element) <= budget)
-            ++total;
-        const auto wanted =
-            static_cast<int64_t>(std::lround(key_share * static_cast<double>(total)));
-        const int64_t key =
-            std::clamp<int64_t>(wanted, std::max<int64_t>(1, total - d), std::min(d, total - 1));
-        return std::vector<HeadRanks>(
-            static_cast<size_t>(config_.num_layers * config_.num_kv_heads),
-            HeadRanks{key, total - key});
+        const auto bytes = [&](int64_t coordinates) {
+            return page_bytes_per_token(coordinates, kPageBytes, element);
+        };
+        const double budget = *s_.keep * bytes(2 * d);
+        int64_t fewer = 2;
+        while (fewer < 2 * d && bytes(fewer + 1) <= budget) ++fewer;
+        int64_t more = std::min(fewer + 1, 2 * d);
+        while (more < 2 * d && bytes(more + 1) == bytes(more)) ++more;
+        const double step = bytes(more) - bytes(fewer);
+        const double part = step > 0 ? (budget - bytes(fewer)) / step : 0;  // of the heads
+
+        std::vector<HeadRanks> ranks;
+        const int64_t heads = config_.num_layers * config_.num_kv_heads;
+        for (int64_t h = 0; h < heads; ++h) {
+            const bool gets_more = std::floor(part * static_cast<double>(h + 1)) >
+                                   std::floor(part * static_cast<double>(h));
+            const int64_t total = gets_more ? more : fewer;
+            const auto wanted =
+                static_cast<int64_t>(std::lround(key_share * static_cast<double>(total)));
+            const int64_t key = std::clamp<int64_t>(wanted, std::max<int64_t>(1, total - d),
+                                                    std::min(d, total - 1));
+            ranks.push_back({key, total - key});
+        }
+        return ranks;
     }
 
     [[nodiscard]] std::vector<LayerRanks> unflatten(const std::vector<HeadRanks>& flat) const {
