@@ -2,40 +2,19 @@
 // dtypes. The input is tried as a whole file, and, since few mutations keep the length in front of
 // the header right, as a header that gets its length and some data.
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 
 #include "base/error.h"
+#include "fuzz/memory_file.h"
 #include "io/safetensors.h"
 
 namespace {
 
-// A file without a disk, filled anew for each input.
-class MemoryFile {
-public:
-    MemoryFile() : fd_(memfd_create("fuzz.safetensors", MFD_CLOEXEC)) { LOWKEY_CHECK(fd_ >= 0); }
-    ~MemoryFile() { close(fd_); }
-    MemoryFile(const MemoryFile&) = delete;
-    MemoryFile& operator=(const MemoryFile&) = delete;
-
-    void fill(const std::string& bytes) const {
-        LOWKEY_CHECK(ftruncate(fd_, static_cast<off_t>(bytes.size())) == 0);
-        LOWKEY_CHECK(pwrite(fd_, bytes.data(), bytes.size(), 0) ==
-                     static_cast<ssize_t>(bytes.size()));
-    }
-    [[nodiscard]] std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
-
-private:
-    int fd_;
-};
-
 void open_and_read(const std::string& bytes) {
-    static const MemoryFile file;
+    static const lowkey::fuzz::MemoryFile file;
     file.fill(bytes);
     try {
         const lowkey::SafetensorsFile opened(file.path());

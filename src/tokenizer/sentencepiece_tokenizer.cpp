@@ -52,6 +52,8 @@ private:
         return id >= 0 && id < processor_.GetPieceSize();
     }
     [[nodiscard]] std::string decode_known(const std::vector<int>& ids) const;
+    /// Throws FileError.
+    void load(const std::string& path);
     void find_guard();
     void make_unigram();
 
@@ -125,13 +127,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::string& path,
                                                const TokenizerConfig& config)
     : add_bos_(config.add_bos_token.value_or(true)),
       add_eos_(config.add_eos_token.value_or(false)) {
-    const MappedFile file(path);
-    const auto status = processor_.LoadFromSerializedProto(
-        {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
-    if (!status.ok()) {
-        throw FileError("not a SentencePiece model (" + status.ToString() + ")", path,
-                        "check the file, or get it again");
-    }
+    load(path);
     const auto choose = [&](const std::optional<std::string>& name, int fallback) {
         if (name) {
             if (const auto id = token_id(*name)) return id;
@@ -142,6 +138,22 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::string& path,
     eos_id_ = choose(config.eos_token, processor_.eos_id());
     find_guard();
     make_unigram();
+}
+
+void SentencePieceTokenizer::load(const std::string& path) {
+    const MappedFile file(path);
+    std::string problem;
+    try {
+        const auto status = processor_.LoadFromSerializedProto(
+            {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+        if (!status.ok()) problem = status.ToString();
+    } catch (const std::exception& e) {  // of the library's own libraries
+        problem = e.what();
+    }
+    if (!problem.empty()) {
+        throw FileError("not a SentencePiece model (" + problem + ")", path,
+                        "check the file, or get it again");
+    }
 }
 
 void SentencePieceTokenizer::make_unigram() {

@@ -43,8 +43,11 @@ TEST(SentencePieceTokenizer, MalformedModelsAreFileErrors) {
     const CopiedFolder folder("llama2", {"tokenizer.model"});
     std::stringstream text;
     text << std::ifstream(folder.path() + "/tokenizer.model", std::ios::binary).rdbuf();
+    // A piece that begins with a zero byte: the library's trie throws.
+    const std::string zero_piece(
+        "\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02\n\x0c\n\x03\0<>\x15\0\0s\0\x18\n", 30);
     for (const std::string& bad : {std::string(), std::string("no model"), std::string(100, '\0'),
-                                   text.str().substr(0, text.str().size() / 2)}) {
+                                   text.str().substr(0, text.str().size() / 2), zero_piece}) {
         folder.write("tokenizer.model", bad);
         try {
             Tokenizer::load(folder.path());
