@@ -37,14 +37,23 @@ int& thread_count() {
 }  // namespace
 
 namespace detail {
+namespace {
 
-thread_local bool in_fork_join = false;
+bool& is_worker() {
+    thread_local bool worker = false;
+    return worker;
+}
+
+}  // namespace
+
+bool in_fork_join() { return is_worker(); }
 
 void fork_join(int threads, const std::function<void(int thread)>& fn) {
     std::vector<std::thread> workers;
+    workers.reserve(static_cast<size_t>(threads));
     for (int t = 0; t < threads; ++t) {
         workers.emplace_back([&fn, t] {
-            in_fork_join = true;
+            is_worker() = true;
             fn(t);
         });
     }

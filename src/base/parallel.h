@@ -20,7 +20,7 @@ namespace detail {
 /// fork_join() with std::thread.
 void fork_join(int threads, const std::function<void(int thread)>& fn);
 /// Whether this thread runs the function of one.
-extern thread_local bool in_fork_join;
+bool in_fork_join();
 }  // namespace detail
 
 /// Calls fn(thread) once for each thread in [0, threads), on as many threads, and returns when all
@@ -39,7 +39,7 @@ void fork_join(int threads, Fn&& fn) {
 /// Whether the caller runs within a parallel_for; another one then runs on its thread alone.
 inline bool in_parallel() {
 #if defined(__SANITIZE_THREAD__)
-    return detail::in_fork_join;
+    return detail::in_fork_join();
 #else
     return omp_in_parallel() != 0;
 #endif
