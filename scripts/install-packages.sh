@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing lowkey needs, and says which. Does nothing when all are there.
+# `install-packages.sh fuzz` adds what the fuzzers need.
 set -euo pipefail
 
 packages=(
@@ -11,6 +12,9 @@ packages=(
     libgtest-dev                                          # tests
     clang-format clang-tidy                               # checks of .ci/run
 )
+if [ "${1:-}" = fuzz ]; then
+    packages+=(clang libclang-rt-14-dev libomp-dev)
+fi
 
 missing=()
 for package in "${packages[@]}"; do
