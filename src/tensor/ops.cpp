@@ -82,6 +82,16 @@ void apply_gated_activation(Activation activation, std::span<float> gate,
     });
 }
 
+void apply_softcap(std::span<float> x, float softcap) {
+    for_blocks(static_cast<int64_t>(x.size()), [&](int64_t begin, int64_t end) {
+        kernels().softcap(x.data() + begin, end - begin, softcap);
+    });
+}
+
+void clip(std::span<float> x, float limit) {
+    for (float& v : x) v = std::clamp(v, -limit, limit);
+}
+
 void add(std::span<float> y, std::span<const float> x) {
     LOWKEY_CHECK(y.size() == x.size());
     for_blocks(static_cast<int64_t>(y.size()), [&](int64_t begin, int64_t end) {

@@ -11,10 +11,12 @@ struct Norm {
     enum class Kind { kRms, kLayer };
     Kind kind = Kind::kRms;
     double eps = 1e-5;
-    std::vector<float> weight;  ///< [hidden_size]
-    std::vector<float> bias;    ///< [hidden_size], or empty
+    std::vector<float> weight;  ///< [size of a row]
+    std::vector<float> bias;    ///< [size of a row], or empty
 
-    /// x, y [num_tokens, hidden_size] f32, may be the same memory; sums in f64.
+    /// Whether it normalizes: a norm without weights stands for none at all.
+    [[nodiscard]] bool present() const { return !weight.empty(); }
+    /// x, y [num_tokens, size of weight] f32, may be the same memory; sums in f64.
     void forward(const float* x, int64_t num_tokens, float* y) const;
 };
 
@@ -26,6 +28,11 @@ void apply_activation(Activation activation, std::span<float> x);
 /// gate[i] = activation(gate[i]) · up[i]
 void apply_gated_activation(Activation activation, std::span<float> gate,
                             std::span<const float> up);
+
+/// x[i] = softcap · tanh(x[i] / softcap)
+void apply_softcap(std::span<float> x, float softcap);
+/// x[i] = x[i] brought into [-limit, limit]
+void clip(std::span<float> x, float limit);
 
 /// y[i] += x[i]
 void add(std::span<float> y, std::span<const float> x);

@@ -45,16 +45,37 @@ void scale_yarn(const RopeConfig& c, std::vector<double>& frequencies) {
     }
 }
 
+/// Dynamic NTK: the base grows with the sequence, so that its slowest wave spans the sequence.
+double dynamic_theta(const RopeConfig& c, int64_t length) {
+    const auto original = static_cast<double>(c.original_max_position_embeddings);
+    const auto dim = static_cast<double>(c.rotary_dim);
+    const double longer = std::max(1.0, static_cast<double>(length) / original);
+    return c.theta * std::pow(c.factor * longer - (c.factor - 1), dim / (dim - 2));
+}
+
+/// Cosines and sines of one position, in f64.
+void compute_angles(const std::vector<double>& frequencies, int64_t pos, double attention_factor,
+                    float* cos, float* sin) {
+    for (size_t j = 0; j < frequencies.size(); ++j) {
+        const double angle = static_cast<double>(pos) * frequencies[j];
+        cos[j] = static_cast<float>(std::cos(angle) * attention_factor);
+        sin[j] = static_cast<float>(std::sin(angle) * attention_factor);
+    }
+}
+
 }  // namespace
 
-std::vector<double> rope_frequencies(const RopeConfig& config) {
+std::vector<double> rope_frequencies(const RopeConfig& config, int64_t length) {
+    const bool dynamic = config.scaling == RopeConfig::Scaling::kDynamic;
+    const double theta = dynamic ? dynamic_theta(config, length) : config.theta;
     std::vector<double> frequencies(static_cast<size_t>(config.rotary_dim / 2));
     for (size_t j = 0; j < frequencies.size(); ++j) {
-        frequencies[j] = std::pow(
-            config.theta, -2.0 * static_cast<double>(j) / static_cast<double>(config.rotary_dim));
+        frequencies[j] =
+            std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(config.rotary_dim));
     }
     switch (config.scaling) {
         case RopeConfig::Scaling::kNone:
+        case RopeConfig::Scaling::kDynamic:
             break;
         case RopeConfig::Scaling::kLinear:
             for (double& f : frequencies) f /= config.factor;
@@ -65,6 +86,12 @@ std::vector<double> rope_frequencies(const RopeConfig& config) {
         case RopeConfig::Scaling::kYarn:
             scale_yarn(config, frequencies);
             break;
+        case RopeConfig::Scaling::kLongRope: {
+            const bool beyond = length > config.original_max_position_embeddings;
+            const auto& factors = beyond ? config.long_factors : config.short_factors;
+            for (size_t j = 0; j < frequencies.size(); ++j) frequencies[j] /= factors[j];
+            break;
+        }
     }
     return frequencies;
 }
@@ -77,19 +104,32 @@ RotaryTable::RotaryTable(const RopeConfig& config, int64_t num_positions)
     cos_.resize(static_cast<size_t>(num_positions) * pairs);
     sin_.resize(cos_.size());
     parallel_for(num_positions, [&](int64_t pos) {
-        for (size_t j = 0; j < pairs; ++j) {
-            const double angle = static_cast<double>(pos) * frequencies[j];
-            const size_t at = static_cast<size_t>(pos) * pairs + j;
-            cos_[at] = static_cast<float>(std::cos(angle) * config_.attention_factor);
-            sin_[at] = static_cast<float>(std::sin(angle) * config_.attention_factor);
-        }
+        const size_t at = static_cast<size_t>(pos) * pairs;
+        compute_angles(frequencies, pos, config_.attention_factor, cos_.data() + at,
+                       sin_.data() + at);
     });
 }
 
-void RotaryTable::rotate(float* x, int64_t pos) const {
+bool RotaryTable::depends_on_length() const {
+    return (config_.scaling == RopeConfig::Scaling::kDynamic ||
+            config_.scaling == RopeConfig::Scaling::kLongRope) &&
+           num_positions_ > config_.original_max_position_embeddings;
+}
+
+RotaryAngles RotaryTable::angles(int64_t pos, int64_t length, std::vector<float>& scratch) const {
     LOWKEY_DCHECK(pos >= 0 && pos < num_positions_);
-    const float* c = cos(pos);
-    const float* s = sin(pos);
+    if (!depends_on_length() || length <= config_.original_max_position_embeddings)
+        return {cos(pos), sin(pos)};
+    scratch.resize(static_cast<size_t>(2 * num_pairs()));
+    float* sines = scratch.data() + num_pairs();
+    compute_angles(rope_frequencies(config_, length), pos, config_.attention_factor, scratch.data(),
+                   sines);
+    return {scratch.data(), sines};
+}
+
+void RotaryTable::rotate(float* x, const RotaryAngles& angles) const {
+    const float* c = angles.cos;
+    const float* s = angles.sin;
     const int64_t step = pair_step();
     const int64_t offset = pair_offset();
     for (int64_t j = 0; j < num_pairs(); ++j) {

@@ -9,7 +9,7 @@ namespace lowkey {
 /// How rotary position embedding turns a position into angles. Source: RoFormer (arXiv 2104.09864);
 /// scalings as in the published configurations of the models that use them.
 struct RopeConfig {
-    enum class Scaling { kNone, kLinear, kLlama3, kYarn };
+    enum class Scaling { kNone, kLinear, kLlama3, kYarn, kDynamic, kLongRope };
     /// Which coordinates of a head form pair j of rotary_dim / 2: (j, j + rotary_dim / 2), or (2j,
     /// 2j + 1).
     enum class Pairs { kHalves, kInterleaved };
@@ -21,17 +21,27 @@ struct RopeConfig {
     double factor = 1;                                ///< of every scaling
     double low_freq_factor = 1;                       ///< llama3
     double high_freq_factor = 4;                      ///< llama3
-    int64_t original_max_position_embeddings = 8192;  ///< llama3, yarn
+    int64_t original_max_position_embeddings = 8192;  ///< llama3, yarn, dynamic, longrope
     double beta_fast = 32;                            ///< yarn
     double beta_slow = 1;                             ///< yarn
-    double attention_factor = 1;                      ///< yarn: cos and sin are multiplied by it
-    bool truncate = true;  ///< yarn: whole numbers bound the blended range
+    double attention_factor = 1;        ///< yarn, longrope: cos and sin are multiplied by it
+    bool truncate = true;               ///< yarn: whole numbers bound the blended range
+    std::vector<double> short_factors;  ///< longrope: [rotary_dim / 2], up to the original context
+    std::vector<double> long_factors;   ///< longrope: [rotary_dim / 2], of longer sequences
 
     bool operator==(const RopeConfig&) const = default;
 };
 
-/// Frequencies of all rotary pairs [rotary_dim / 2], in radians per position.
-std::vector<double> rope_frequencies(const RopeConfig& config);
+/// Frequencies of all rotary pairs [rotary_dim / 2], in radians per position, in a sequence of
+/// `length` tokens; the length matters to scalings `dynamic` and `longrope` only, and there beyond
+/// the original context.
+std::vector<double> rope_frequencies(const RopeConfig& config, int64_t length = 0);
+
+/// Cosines and sines [num_pairs] of one position.
+struct RotaryAngles {
+    const float* cos = nullptr;
+    const float* sin = nullptr;
+};
 
 /// Cosines and sines of all positions below `num_positions`, computed in f64, kept in f32.
 /// Immutable.
@@ -42,9 +52,15 @@ public:
     [[nodiscard]] const RopeConfig& config() const { return config_; }
     [[nodiscard]] int64_t num_positions() const { return num_positions_; }
     [[nodiscard]] int64_t num_pairs() const { return config_.rotary_dim / 2; }
+    /// Whether a position's angles depend on how long its sequence is: then cos() and sin() hold up
+    /// to the original context only, and angles() takes the length.
+    [[nodiscard]] bool depends_on_length() const;
     /// [num_pairs] of one position.
     [[nodiscard]] const float* cos(int64_t pos) const { return cos_.data() + pos * num_pairs(); }
     [[nodiscard]] const float* sin(int64_t pos) const { return sin_.data() + pos * num_pairs(); }
+    /// Angles of a position in a sequence of `length` tokens; they may lie in `scratch`.
+    [[nodiscard]] RotaryAngles angles(int64_t pos, int64_t length,
+                                      std::vector<float>& scratch) const;
     /// Pair j is coordinates (j * pair_step(), j * pair_step() + pair_offset()).
     [[nodiscard]] int64_t pair_step() const {
         return config_.pairs == RopeConfig::Pairs::kHalves ? 1 : 2;
@@ -54,7 +70,8 @@ public:
     }
 
     /// Rotates one head's vector in place.
-    void rotate(float* x, int64_t pos) const;
+    void rotate(float* x, const RotaryAngles& angles) const;
+    void rotate(float* x, int64_t pos) const { rotate(x, {cos(pos), sin(pos)}); }
     /// Applies the transpose of rotate(): the product of its result with a vector is that of x with
     /// the rotated vector.
     void rotate_back(float* x, int64_t pos) const;
