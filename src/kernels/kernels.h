@@ -51,6 +51,11 @@ struct KernelTable {
     /// x[i] *= factor
     void (*scale)(float* x, int64_t n, float factor) noexcept;
 
+    /// x[i] += start + step · i
+    void (*add_ramp)(float* x, int64_t n, float start, float step) noexcept;
+    /// x[i] = cap · tanh(x[i] / cap), absolute error below 2e-7 · cap.
+    void (*softcap)(float* x, int64_t n, float cap) noexcept;
+
     /// Rotates an f32 key tile [dim, 16] in place: pairs (j · step, j · step + offset), j in [0,
     /// pairs), by the angles whose cosines and sines are cos, sin [pairs, 16].
     void (*rotate_tile)(float* tile, int64_t pairs, int64_t step, int64_t offset, const float* cos,

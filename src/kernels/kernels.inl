@@ -285,6 +285,16 @@ void scale(float* x, int64_t n, float factor) noexcept {
     map(x, n, [factor](VecF v) { return v * factor; });
 }
 
+void add_ramp(float* x, int64_t n, float start, float step) noexcept {
+    for (int64_t i = 0; i < n; ++i) x[i] += start + step * static_cast<float>(i);
+}
+
+void softcap(float* x, int64_t n, float cap) noexcept {
+    const float twice = 2.0f / cap;
+    // tanh(y) = 1 - 2 / (exp(2 y) + 1); exp() stops growing long after tanh is 1.
+    map(x, n, [cap, twice](VecF v) { return cap - 2.0f * cap / (exp(v * twice) + 1.0f); });
+}
+
 // ---- rotation, activation, conversion ----
 
 void rotate_tile(float* tile, int64_t pairs, int64_t step, int64_t offset, const float* cos,
@@ -391,6 +401,8 @@ const KernelTable kTable = {
     .max = max,
     .exp_sum = exp_sum,
     .scale = scale,
+    .add_ramp = add_ramp,
+    .softcap = softcap,
     .rotate_tile = rotate_tile,
     .silu_mul = silu_mul,
     .to_bf16 = to_bf16,
