@@ -47,17 +47,27 @@ int64_t state_floats(int64_t rows, int64_t dim) { return rows * (dim + 2); }
 class PageAttention {
 public:
     PageAttention(const Block& block, const SegmentLayout& segment, const float* prepared,
-                  Scratch& scratch)
-        : block_(block), segment_(segment), prepared_(prepared), scratch_(scratch) {}
+                  float softcap, Scratch& scratch)
+        : block_(block),
+          segment_(segment),
+          prepared_(prepared),
+          softcap_(softcap),
+          scratch_(scratch) {}
 
     void add(const PageView& page, const AttentionState& state) {
         const int64_t group = block_.task->group_size;
-        const int64_t first_row_position = block_.task->first_position + block_.begin;
-        // Tokens before this one see nothing of the page.
-        const int64_t skipped = std::max<int64_t>(0, page.first_position - first_row_position);
-        const int64_t rows = block_.rows() - skipped * group;
+        const int64_t first_position = block_.task->first_position + block_.begin;  // of row 0
+        // Tokens before the first stand before the page, tokens from the last on have it behind
+        // their window: neither sees any of it.
+        const int64_t first_token = std::max<int64_t>(0, page.first_position - first_position);
+        int64_t last_token = block_.end - block_.begin;
+        if (segment_.window > 0) {
+            const int64_t reach = page.first_position + page.num_tokens - 1 + segment_.window;
+            last_token = std::min(last_token, reach - first_position);
+        }
+        const int64_t rows = (last_token - first_token) * group;
         if (rows <= 0) return;
-        const int64_t first_row = skipped * group;
+        const int64_t first_row = first_token * group;
         const int64_t num_tiles = (page.num_tokens + kTileTokens - 1) / kTileTokens;
         const int64_t stride = num_tiles * kTileTokens;
         positions_.resize(static_cast<size_t>(stride));
@@ -67,33 +77,59 @@ public:
         segment_.key->score(prepared_ + first_row * segment_.key->query_dim(), rows, page.keys,
                             num_tiles, positions_.data(), scores, stride, scratch_);
         for (int64_t r = 0; r < rows; ++r) {
-            const int64_t position = first_row_position + (first_row + r) / group;
-            const int64_t visible = std::min(page.num_tokens, position - page.first_position + 1);
-            add_row(scores + r * stride, visible, stride, first_row + r, state);
+            const int64_t position = first_position + (first_row + r) / group;
+            float* row = scores + r * stride;
+            const Visible visible = find_visible(page, position);
+            std::fill(row, row + visible.begin, 0.0f);
+            std::fill(row + visible.end, row + stride, 0.0f);
+            bias(row, visible, position - page.first_position, r % group);
+            add_row(row + visible.begin, visible.end - visible.begin, first_row + r, state);
         }
         segment_.value->accumulate(scores, stride, rows, page.values, num_tiles,
                                    state.acc.data() + first_row * state.dim);
     }
 
 private:
-    /// Scores become weights relative to the row's running maximum.
-    static void add_row(float* scores, int64_t visible, int64_t stride, int64_t row,
-                        const AttentionState& state) {
+    /// Slots [begin, end) of a page, never empty.
+    struct Visible {
+        int64_t begin;
+        int64_t end;
+    };
+    [[nodiscard]] Visible find_visible(const PageView& page, int64_t position) const {
+        const int64_t own = position - page.first_position;
+        const int64_t begin =
+            segment_.window > 0 ? std::max<int64_t>(0, own - segment_.window + 1) : 0;
+        return {begin, std::min(page.num_tokens, own + 1)};
+    }
+
+    /// Caps a row's scores and adds what its head and the distance to slot `own` give.
+    void bias(float* row, Visible visible, int64_t own, int64_t group_head) const {
+        float* first = row + visible.begin;
+        const int64_t n = visible.end - visible.begin;
+        if (softcap_ > 0) kernels().softcap(first, n, softcap_);
+        if (block_.task->alibi_slopes != nullptr) {
+            const float slope = block_.task->alibi_slopes[group_head];
+            kernels().add_ramp(first, n, slope * static_cast<float>(visible.begin - own), slope);
+        }
+    }
+
+    /// n scores become weights relative to the row's running maximum.
+    static void add_row(float* scores, int64_t n, int64_t row, const AttentionState& state) {
         const auto at = static_cast<size_t>(row);
-        const float top = std::max(state.max[at], kernels().max(scores, visible));
+        const float top = std::max(state.max[at], kernels().max(scores, n));
         if (top > state.max[at]) {
             const float factor = state.sum[at] == 0 ? 0 : std::exp(state.max[at] - top);
             state.sum[at] *= factor;
             kernels().scale(state.acc.data() + row * state.dim, state.dim, factor);
             state.max[at] = top;
         }
-        state.sum[at] += kernels().exp_sum(scores, visible, top);
-        std::fill(scores + visible, scores + stride, 0.0f);
+        state.sum[at] += kernels().exp_sum(scores, n, top);
     }
 
     const Block& block_;
     const SegmentLayout& segment_;
     const float* prepared_;
+    float softcap_;
     Scratch& scratch_;
     std::vector<int32_t> positions_;
 };
@@ -113,9 +149,10 @@ const float* gather_queries(const Block& block, float scale, Scratch& scratch) {
 
 /// The block's state over its range of pages: each segment in its codec's space, then merged in the
 /// values' space.
-void attend_block(const Block& block, float scale, const AttentionState& state, Scratch& scratch) {
+void attend_block(const Block& block, const ScoreOptions& options, const AttentionState& state,
+                  Scratch& scratch) {
     state.clear();
-    const float* q = gather_queries(block, scale, scratch);
+    const float* q = gather_queries(block, options.softmax_scale, scratch);
     const int64_t rows = block.rows();
     const int64_t last_position = block.task->first_position + block.end - 1;
     std::vector<PageView> pages;
@@ -138,7 +175,7 @@ void attend_block(const Block& block, float scale, const AttentionState& state, 
                 scratch.floats(kSegmentState, state_floats(rows, sum_dim) + rows * state.dim);
             const AttentionState part = make_state(memory, rows, sum_dim);
             part.clear();
-            PageAttention attention(block, segment, prepared, scratch);
+            PageAttention attention(block, segment, prepared, options.softcap, scratch);
             for (int64_t p = first; p < last; ++p)
                 attention.add(pages[static_cast<size_t>(p)], part);
 
@@ -177,7 +214,7 @@ int64_t count_pages(const AttentionTask& task) {
 
 }  // namespace
 
-void attend(std::span<const AttentionTask> tasks, float softmax_scale) {
+void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options) {
     std::vector<Block> blocks;
     for (const AttentionTask& task : tasks) {
         const int64_t block_tokens = std::max<int64_t>(1, kBlockRows / task.group_size);
@@ -216,7 +253,7 @@ void attend(std::span<const AttentionTask> tasks, float softmax_scale) {
             const int64_t dim = block.task->out_dim;
             const AttentionState state = make_state(
                 mine.floats(kBlockState, state_floats(block.rows(), dim)), block.rows(), dim);
-            attend_block(block, softmax_scale, state, mine);
+            attend_block(block, options, state, mine);
             write_out(block, state);
         });
         return;
@@ -228,7 +265,7 @@ void attend(std::span<const AttentionTask> tasks, float softmax_scale) {
         const Block& part = parts[at];
         memory[at].resize(static_cast<size_t>(state_floats(part.rows(), part.task->out_dim)));
         states[at] = make_state(memory[at].data(), part.rows(), part.task->out_dim);
-        attend_block(part, softmax_scale, states[at], scratch[static_cast<size_t>(thread)]);
+        attend_block(part, options, states[at], scratch[static_cast<size_t>(thread)]);
     });
     parallel_for(num_blocks, [&](int64_t b) {
         const auto first = static_cast<size_t>(first_part[static_cast<size_t>(b)]);

@@ -12,7 +12,7 @@ namespace lowkey {
 struct AttentionTask {
     /// Caches of the head with disjoint tokens: the sequence's own, and while a prompt is attended
     /// to exactly, its uncompressed keys and values. A query sees the tokens at its own and earlier
-    /// positions.
+    /// positions, as far as the window of their segment reaches.
     std::vector<const HeadCache*> caches;
     /// Queries after rotation: token t, query head g of the group at q + t · q_stride + g · q_dim.
     const float* q = nullptr;
@@ -25,13 +25,22 @@ struct AttentionTask {
     int64_t group_size = 1;
     int64_t num_tokens = 0;
     int64_t first_position = 0;  ///< of token 0
+    /// ALiBi: a score of query head g of the group falls by alibi_slopes[g] per position of
+    /// distance. [group_size], or null.
+    const float* alibi_slopes = nullptr;
 };
 
-/// softmax(scale · q · kᵀ) v for all tasks, causal by position, in blocks with online softmax: no
+/// How queries and keys become scores: softmax_scale · q · k, capped, then biased.
+struct ScoreOptions {
+    float softmax_scale = 1;
+    float softcap = 0;  ///< scores become softcap · tanh(score / softcap); 0: not
+};
+
+/// softmax(scores) v for all tasks, causal by position, in blocks with online softmax: no
 /// row of scores is ever stored whole. Prefill and decode are the same loop: a page's scores for a
 /// block of query rows, which share each load of a key. Long caches are split over threads and
 /// merged by log-sum-exp. The result depends on the tasks and the number of threads alone. Every
 /// query must see at least one token.
-void attend(std::span<const AttentionTask> tasks, float softmax_scale);
+void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options);
 
 }  // namespace lowkey

@@ -39,8 +39,14 @@ struct AttendedGrams::HeadSums {
 /// One query head: its queries and keys after rotation and its values, [num_tokens, head_dim].
 struct AttendedGrams::Head {
     Head(const TokenMap& queries, const TokenMap& keys, const TokenMap& values,
-         const TokenMatrix& output_metric)
-        : q(queries), k(keys), v(values), metric(output_metric) {
+         const TokenMatrix& output_metric, const ScoreRules& score_rules,
+         const RotaryTable* rotary_table)
+        : q(queries),
+          k(keys),
+          v(values),
+          metric(output_metric),
+          rules(score_rules),
+          rotary(rotary_table) {
         multiply(v, metric, false, 1, vm);
         vv = (vm.array() * v.array()).rowwise().sum();
     }
@@ -48,8 +54,10 @@ struct AttendedGrams::Head {
     TokenMap k;
     TokenMap v;
     const TokenMatrix& metric;
-    TokenMatrix vm;      // v M
-    Eigen::VectorXf vv;  // [num_tokens]: v M vᵀ
+    ScoreRules rules;
+    const RotaryTable* rotary;  // null without rotary positions
+    TokenMatrix vm;             // v M
+    Eigen::VectorXf vv;         // [num_tokens]: v M vᵀ
 };
 
 AttendedGrams::AttendedGrams(const Model& model, CalibrationStats& stats)
@@ -86,7 +94,8 @@ void AttendedGrams::add(const ObservedTokens& seen) {
         const Head vectors(token_map(seen.q + head * d, seen.q_stride, seen.num_tokens, d),
                            token_map(seen.k + kv, seen.kv_stride, seen.num_tokens, d),
                            token_map(seen.v + kv, seen.kv_stride, seen.num_tokens, d),
-                           metrics_[static_cast<size_t>(seen.layer)][static_cast<size_t>(head)]);
+                           metrics_[static_cast<size_t>(seen.layer)][static_cast<size_t>(head)],
+                           score_rules(config, seen.layer, head), model_.rotary(seen.layer).get());
         for (int64_t row = 0; row < seen.num_tokens; row += kBlockRows) {
             add_rows(vectors, row, std::min(kBlockRows, seen.num_tokens - row), mine);
         }
@@ -120,8 +129,7 @@ void AttendedGrams::add(const ObservedTokens& seen) {
 void AttendedGrams::add_rows(const Head& head, int64_t first_row, int64_t num_rows,
                              HeadSums& sums) const {
     const int64_t d = model_.config().head_dim;
-    const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(d)));
-    TokenMatrix c = attention_probabilities(head.q, head.k, scale, first_row, num_rows);
+    TokenMatrix c = attention_probabilities(head.q, head.k, head.rules, first_row, num_rows);
 
     // ‖(v - o) Wo‖² = v M vᵀ - 2 o M vᵀ + o M oᵀ, M the head's metric.
     const int64_t seen = c.cols();
@@ -141,7 +149,7 @@ void AttendedGrams::add_rows(const Head& head, int64_t first_row, int64_t num_ro
         for (int64_t j = 0; j <= first_row + r; ++j) {
             sums.key_counts[static_cast<size_t>(j)] += row[j];
         }
-        add_queries(head.q.row(first_row + r).data(), row, first_row + r + 1, sums);
+        add_queries(head, first_row + r, row, sums);
     }
     const auto outer = [&](const std::vector<float>& rows, std::vector<double>& gram) {
         kernels().gram_f64(rows.data(), d, static_cast<int64_t>(rows.size()) / d, d, gram.data());
@@ -150,14 +158,15 @@ void AttendedGrams::add_rows(const Head& head, int64_t first_row, int64_t num_ro
     outer(sums.rest_queries, sums.rest_q);
 }
 
-void AttendedGrams::add_queries(const float* q, const float* counts, int64_t num_keys,
+void AttendedGrams::add_queries(const Head& head, int64_t token, const float* counts,
                                 HeadSums& sums) const {
     const int64_t d = model_.config().head_dim;
+    const int64_t num_keys = token + 1;
     const auto relative_to = [&](int64_t key, double weight, std::vector<float>& rows) {
         rows.resize(rows.size() + static_cast<size_t>(d));
         float* row = rows.data() + rows.size() - d;
-        scale_row(q, d, weight, row);
-        if (model_.rotary() != nullptr) model_.rotary()->rotate_back(row, key);
+        scale_row(head.q.row(token).data(), d, weight, row);
+        if (head.rotary != nullptr) head.rotary->rotate_back(row, key);
     };
     const int64_t first = std::min(stats_.first_tokens, num_keys);
     for (int64_t j = 0; j < first; ++j) {

@@ -30,7 +30,7 @@ private:
     struct HeadSums;
     struct Head;
     void add_rows(const Head& head, int64_t first_row, int64_t num_rows, HeadSums& sums) const;
-    void add_queries(const float* q, const float* counts, int64_t num_keys, HeadSums& sums) const;
+    void add_queries(const Head& head, int64_t token, const float* counts, HeadSums& sums) const;
 
     const Model& model_;
     CalibrationStats& stats_;

@@ -1,5 +1,7 @@
 #include "compress/attention_rows.h"
 
+#include <algorithm>
+
 #include "kernels/kernels.h"
 #include "tensor/gemm.h"
 
@@ -12,17 +14,34 @@ void multiply(const TokenRef& a, const TokenRef& b, bool transpose_b, float alph
          {b.data(), b.outerStride(), transpose_b}, c.data(), c.outerStride());
 }
 
-TokenMatrix attention_probabilities(const TokenRef& q, const TokenRef& k, float softmax_scale,
+ScoreRules score_rules(const ModelConfig& config, int64_t layer, int64_t head) {
+    return {.softmax_scale = static_cast<float>(config.softmax_scale),
+            .softcap = static_cast<float>(config.attention_softcap),
+            .alibi_slope =
+                config.alibi_slopes.empty() ? 0.0f : config.alibi_slopes[static_cast<size_t>(head)],
+            .sliding_window = config.sliding_window(layer)};
+}
+
+TokenMatrix attention_probabilities(const TokenRef& q, const TokenRef& k, const ScoreRules& rules,
                                     int64_t first_row, int64_t num_rows) {
     const int64_t seen = first_row + num_rows;
     TokenMatrix p;
-    multiply(q.middleRows(first_row, num_rows), k.topRows(seen), true, softmax_scale, p);
+    multiply(q.middleRows(first_row, num_rows), k.topRows(seen), true, rules.softmax_scale, p);
     for (int64_t r = 0; r < num_rows; ++r) {
-        float* row = p.row(r).data();
-        const int64_t visible = first_row + r + 1;
+        const int64_t end = first_row + r + 1;
+        const int64_t begin =
+            rules.sliding_window > 0 ? std::max<int64_t>(0, end - rules.sliding_window) : 0;
+        const int64_t visible = end - begin;
+        float* row = p.row(r).data() + begin;
+        if (rules.softcap > 0) kernels().softcap(row, visible, rules.softcap);
+        if (rules.alibi_slope > 0) {
+            const float farthest = -rules.alibi_slope * static_cast<float>(visible - 1);
+            kernels().add_ramp(row, visible, farthest, rules.alibi_slope);
+        }
         const float sum = kernels().exp_sum(row, visible, kernels().max(row, visible));
         kernels().scale(row, visible, 1 / sum);
-        p.row(r).tail(seen - visible).setZero();
+        p.row(r).head(begin).setZero();
+        p.row(r).tail(seen - end).setZero();
     }
     return p;
 }

@@ -63,10 +63,10 @@ std::vector<std::vector<HeadGrams>> head_grams(const Model& model, const Calibra
             grams.v = gram_of(stats, "V", layer, head, with_first);
             grams.o = gram_of(stats, "O", layer, head, with_first);
             grams.c = grams.q;
-            if (model.rotary() != nullptr) {
+            if (model.rotates()) {
                 grams.k_rot = gram_of(stats, "K_rot", layer, head, with_first);
                 grams.q_rot = gram_of(stats, "Q_rot", layer, head, with_first);
-                grams.c = mean_rotated_back(grams.q_rot, *model.rotary(), stats.length);
+                grams.c = mean_rotated_back(grams.q_rot, *model.rotary(layer), stats.length);
             }
             grams.k_attended = gram_of(stats, "K_attended", layer, head, with_first);
             grams.q_attended = gram_of(stats, "Q_attended", layer, head, with_first);

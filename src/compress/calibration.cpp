@@ -22,7 +22,7 @@ public:
         : config_(model.config()), stats_(stats), attended_(model, stats) {
         const Shape shape = {config_.num_layers, config_.num_kv_heads, config_.head_dim,
                              config_.head_dim};
-        for (const std::string& kind : gram_kinds(model.rotary() != nullptr)) {
+        for (const std::string& kind : gram_kinds(model.rotates())) {
             stats.first.emplace(kind, Tensor::zeros(DType::kF64, shape));
             stats.rest.emplace(kind, Tensor::zeros(DType::kF64, shape));
         }

@@ -123,7 +123,7 @@ public:
           stats_(stats),
           s_(std::move(settings)),
           config_(model_->config()) {
-        const bool rotary = model_->rotary() != nullptr;
+        const bool rotary = model_->rotates();
         const BasisKind& key = find_key_basis(s_.key_basis, rotary);
         const BasisKind& value = find_value_basis(s_.value_basis);
         key_space_ = rotary && !key.after_rotation ? "before_rotation" : "after_rotation";
@@ -476,8 +476,7 @@ PlanFile make_eigen_plan(const PlanRequest& request) {
         throw UsageError("this method needs calibration statistics", "--method eigen",
                          "give --stats from `lowkey calibrate`");
     }
-    const EigenSettings settings =
-        read_settings(request.settings, request.model->rotary() != nullptr);
+    const EigenSettings settings = read_settings(request.settings, request.model->rotates());
     PlanFile file = EigenPlanner(request.model, *request.stats, settings).make();
     file.plan.prefill_attention = request.prefill_attention.value_or(PrefillAttention::kCompressed);
     file.settings = {{"key-basis", settings.key_basis},

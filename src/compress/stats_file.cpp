@@ -71,7 +71,7 @@ CalibrationStats read_stats(const std::string& path, const Model& model) {
     }
     const ModelConfig& config = model.config();
     const Shape shape = {config.num_layers, config.num_kv_heads, config.head_dim, config.head_dim};
-    for (const std::string& kind : gram_kinds(model.rotary() != nullptr)) {
+    for (const std::string& kind : gram_kinds(model.rotates())) {
         for (auto* grams : {&stats.first, &stats.rest}) {
             const std::string name = (grams == &stats.first ? "first." : "rest.") + kind;
             const TensorView& view = file.tensor(name, DType::kF64, shape);

@@ -19,17 +19,19 @@ HeadLayout make_head(const HeadPlan& plan, const CacheShape& shape, const CacheS
         throw UnsupportedError("unknown token policy '" + plan.policy.name + "'", where,
                                "known is all");
     }
-    const CodecContext key{dims.key_dim, shape.dtype, shape.rotary, where + ", key"};
-    const CodecContext value{dims.value_dim, shape.dtype, shape.rotary, where + ", value"};
+    const CodecContext key{dims.key_dim, shape.dtype, dims.rotary, where + ", key"};
+    const CodecContext value{dims.value_dim, shape.dtype, dims.rotary, where + ", value"};
     HeadLayout head;
-    head.body = {make_key_codec(plan.key, key), make_value_codec(plan.value, value)};
+    head.body = {make_key_codec(plan.key, key), make_value_codec(plan.value, value),
+                 dims.sliding_window};
     if (plan.exact_sinks < 0 || plan.exact_sinks > kMaxSinks) {
         throw UsageError("exact_sinks is " + std::to_string(plan.exact_sinks), where,
                          "use 0 to " + std::to_string(kMaxSinks));
     }
     if (plan.exact_sinks > 0) {
         head.num_sinks = plan.exact_sinks;
-        head.sinks = {make_dense_key_codec({}, key), make_dense_value_codec({}, value)};
+        head.sinks = {make_dense_key_codec({}, key), make_dense_value_codec({}, value),
+                      dims.sliding_window};
         head.sink_tiles = tiles_for(head.num_sinks);
     }
     head.page_tiles = kPageBytes / head.body.tile_bytes();

@@ -15,17 +15,22 @@ struct CacheShape {
     struct Head {
         int64_t key_dim = 0;
         int64_t value_dim = 0;
+        /// The model's own: a query sees its own position and the window - 1 before it; 0: all.
+        int64_t sliding_window = 0;
+        std::shared_ptr<const RotaryTable> rotary = nullptr;  ///< null: keys are not rotated
     };
     std::vector<std::vector<Head>> layers;  ///< [num_layers][num_kv_heads]
     int64_t head_dim = 0;                   ///< of the uncompressed model, for bytes_full
     DType dtype = DType::kBF16;             ///< of dense vectors and of floating-point coordinates
-    std::shared_ptr<const RotaryTable> rotary;  ///< null without rotary positions
 };
 
-/// A run of tokens written by one pair of codecs.
+/// A run of tokens written by one pair of codecs and seen as far as one window reaches.
 struct SegmentLayout {
     std::shared_ptr<const KeyCodec> key;
     std::shared_ptr<const ValueCodec> value;
+    /// A query at position p sees the segment's tokens at positions above p - window; 0: all of
+    /// them up to p.
+    int64_t window = 0;
     [[nodiscard]] int64_t tile_bytes() const { return key->tile_bytes() + value->tile_bytes(); }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -14,6 +15,14 @@ struct SequenceInput {
     /// Part of a prompt: attends as the plan's prefill mode says. Otherwise (decoding) through the
     /// cache.
     bool prompt = false;
+    /// Tokens of the sequence once its whole prompt is in, when this is a chunk of it: rotary
+    /// frequencies can depend on that. 0: the tokens up to the last of these.
+    int64_t final_length = 0;
+
+    /// The length that rotary frequencies see.
+    [[nodiscard]] int64_t length() const {
+        return std::max(final_length, cache->num_tokens() + static_cast<int64_t>(tokens.size()));
+    }
 };
 
 /// Tokens of all sequences of a batch.

@@ -9,8 +9,7 @@
 namespace lowkey {
 
 /// Where a family's checkpoint keeps its tensors. "{}" stands for the layer. Weights end in
-/// ".weight", biases in
-/// ".bias"; a name that is empty is not there.
+/// ".weight", biases in ".bias"; a name that is empty is not there.
 struct TensorNames {
     /// Beginnings that published checkpoints of the family use, tried in order.
     std::vector<std::string> prefixes = {"model."};
@@ -21,12 +20,19 @@ struct TensorNames {
     std::string final_norm = "norm";
     std::string lm_head = "lm_head";  ///< without prefix
 
+    // A block's norm is before or after it; its output norm is one more.
     std::string attention_norm = "layers.{}.input_layernorm";
+    std::string attention_output_norm;
+    std::string qkv;  ///< rows of q, k and v, one after another in one tensor, instead of the three
     std::string q = "layers.{}.self_attn.q_proj";
     std::string k = "layers.{}.self_attn.k_proj";
     std::string v = "layers.{}.self_attn.v_proj";
     std::string o = "layers.{}.self_attn.o_proj";
+    std::string q_norm = "layers.{}.self_attn.q_norm";
+    std::string k_norm = "layers.{}.self_attn.k_norm";
     std::string mlp_norm = "layers.{}.post_attention_layernorm";
+    std::string mlp_output_norm;
+    std::string gate_up;  ///< rows of gate and up in one tensor, instead of the two
     std::string gate = "layers.{}.mlp.gate_proj";
     std::string up = "layers.{}.mlp.up_proj";
     std::string down = "layers.{}.mlp.down_proj";

@@ -16,17 +16,16 @@ struct HeadFolding {
     std::optional<LinearMaps> value;
 };
 
-HeadFolding find_folding(const HeadPlan& head, const CacheShape& shape,
+HeadFolding find_folding(const HeadPlan& head, const ModelConfig& config, DType dtype,
                          const CacheShape::Head& dims) {
     HeadFolding folding;
-    if (head.exact_sinks > 0) return folding;
-    if (shape.rotary == nullptr) {
-        folding.key = make_key_codec(head.key, {dims.key_dim, shape.dtype, shape.rotary, "key"})
-                          ->linear_maps();
+    if (head.exact_sinks > 0 || config.clip_qkv > 0) return folding;
+    if (dims.rotary == nullptr && !config.qk_norm) {
+        folding.key =
+            make_key_codec(head.key, {dims.key_dim, dtype, nullptr, "key"})->linear_maps();
     }
     folding.value =
-        make_value_codec(head.value, {dims.value_dim, shape.dtype, shape.rotary, "value"})
-            ->linear_maps();
+        make_value_codec(head.value, {dims.value_dim, dtype, dims.rotary, "value"})->linear_maps();
     return folding;
 }
 
@@ -188,8 +187,10 @@ LayerWeights fold_layer(const std::shared_ptr<const Model>& model, const LayerWe
     }
     const int64_t d = config.head_dim;
     const int64_t group = config.group_size();
-    to.attention_norm = from.attention_norm;
-    to.mlp_norm = from.mlp_norm;
+    to.attention_norms = from.attention_norms;
+    to.q_norm = from.q_norm;
+    to.k_norm = from.k_norm;
+    to.mlp_norms = from.mlp_norms;
     to.q = any_key ? fold_rows(*from.q, d, group, q_maps, dtype) : share(model, from.q);
     to.k = any_key ? fold_rows(*from.k, d, 1, k_maps, dtype) : share(model, from.k);
     to.v = any_value ? fold_rows(*from.v, d, 1, v_maps, dtype) : share(model, from.v);
@@ -212,8 +213,8 @@ FoldedModel fold(const std::shared_ptr<const Model>& model, const CachePlan& pla
     std::vector<std::vector<HeadFolding>> foldings(plan.layers.size());
     for (size_t layer = 0; layer < plan.layers.size(); ++layer) {
         for (size_t head = 0; head < plan.layers[layer].size(); ++head) {
-            HeadFolding f =
-                find_folding(plan.layers[layer][head], shape, shape.layers[layer][head]);
+            HeadFolding f = find_folding(plan.layers[layer][head], model->config(), shape.dtype,
+                                         shape.layers[layer][head]);
             if (f.key) folded.plan.layers[layer][head].key = f.key->rest;
             if (f.value) folded.plan.layers[layer][head].value = f.value->rest;
             any = any || f.key || f.value;
@@ -235,7 +236,7 @@ FoldedModel fold(const std::shared_ptr<const Model>& model, const CachePlan& pla
         to.layers.push_back(fold_layer(model, from.layers[layer], foldings[layer]));
     }
     folded.model = std::make_shared<const Model>(model->config(), std::move(to), model->options(),
-                                                 model->rotary());
+                                                 model->rotaries());
     return folded;
 }
 

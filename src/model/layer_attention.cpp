@@ -1,6 +1,5 @@
 #include "model/layer_attention.h"
 
-#include <cmath>
 #include <utility>
 
 #include "base/parallel.h"
@@ -67,7 +66,8 @@ void LayerAttention::run(const float* x, float* out) {
     attended_ = Tensor(DType::kF32, {num_tokens_, group * v_size_});
     plan_heads();
     append_all(before_attention_);
-    attend(tasks_, static_cast<float>(1 / std::sqrt(static_cast<double>(config_.head_dim))));
+    attend(tasks_, {.softmax_scale = static_cast<float>(config_.softmax_scale),
+                    .softcap = static_cast<float>(config_.attention_softcap)});
     append_all(after_attention_);
     observe([&](ObservedTokens seen, int64_t row) {
         seen.out = attended_.f32().data() + row * group * v_size_;
@@ -100,27 +100,36 @@ void LayerAttention::project(const float* x) {
     weights_.q->forward(x, num_tokens_, q_.f32().data());
     weights_.k->forward(x, num_tokens_, k_.f32().data());
     weights_.v->forward(x, num_tokens_, v_.f32().data());
+    if (config_.clip_qkv > 0) {
+        for (Tensor* t : {&q_, &k_, &v_}) clip(t->f32(), static_cast<float>(config_.clip_qkv));
+    }
+    // Heads are whole here: nothing folds into the weights before a norm.
+    if (weights_.q_norm.present())
+        weights_.q_norm.forward(q_.f32().data(), q_.size() / config_.head_dim, q_.f32().data());
+    if (weights_.k_norm.present())
+        weights_.k_norm.forward(k_.f32().data(), k_.size() / config_.head_dim, k_.f32().data());
 }
 
 void LayerAttention::rotate() {
     // Codecs before rotation take the keys as they are now.
     k_before_ = Tensor::convert(k_.view(), DType::kF32);
     if (rotary_ == nullptr) return;
-    std::vector<int64_t> positions;
-    for (const SequenceInput& input : batch_) {
-        for (size_t t = 0; t < input.tokens.size(); ++t) {
-            positions.push_back(input.cache->num_tokens() + static_cast<int64_t>(t));
-        }
-    }
     const int64_t d = config_.head_dim;
     const int64_t q_size = config_.group_size() * k_size_;
-    parallel_for(num_tokens_, [&](int64_t t) {
-        const int64_t pos = positions[static_cast<size_t>(t)];
-        for (int64_t i = 0; i < q_size; i += d)
-            rotary_->rotate(q_.f32().data() + t * q_size + i, pos);
-        for (int64_t i = 0; i < k_size_; i += d)
-            rotary_->rotate(k_.f32().data() + t * k_size_ + i, pos);
-    });
+    int64_t row = 0;
+    for (const SequenceInput& input : batch_) {
+        const int64_t length = input.length();
+        parallel_for(static_cast<int64_t>(input.tokens.size()), [&](int64_t t) {
+            std::vector<float> scratch;
+            const RotaryAngles angles =
+                rotary_->angles(input.cache->num_tokens() + t, length, scratch);
+            float* q = q_.f32().data() + (row + t) * q_size;
+            float* k = k_.f32().data() + (row + t) * k_size_;
+            for (int64_t i = 0; i < q_size; i += d) rotary_->rotate(q + i, angles);
+            for (int64_t i = 0; i < k_size_; i += d) rotary_->rotate(k + i, angles);
+        });
+        row += static_cast<int64_t>(input.tokens.size());
+    }
 }
 
 void LayerAttention::plan_heads() {
@@ -146,7 +155,11 @@ void LayerAttention::plan_heads() {
                                .out_dim = weights_.kv_heads[h].value_dim,
                                .group_size = group,
                                .num_tokens = count,
-                               .first_position = cache.num_tokens()};
+                               .first_position = cache.num_tokens(),
+                               .alibi_slopes = config_.alibi_slopes.empty()
+                                                   ? nullptr
+                                                   : config_.alibi_slopes.data() +
+                                                         static_cast<int64_t>(h) * group};
             if (exact_[s] != nullptr) {
                 HeadCache& own = exact_[s]->head(static_cast<int64_t>(h));
                 own.reserve(count);

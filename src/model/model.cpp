@@ -34,6 +34,21 @@ void check_room(std::span<const SequenceInput> batch) {
     }
 }
 
+/// One table for every way of rotating, shared by the layers that rotate so.
+Model::Rotaries make_rotaries(const ModelConfig& config, int64_t num_positions) {
+    Model::Rotaries rotaries(static_cast<size_t>(config.num_layers));
+    if (config.positions != ModelConfig::Positions::kRope) return rotaries;
+    for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+        const RopeConfig& rope = config.rope_of(layer);
+        std::shared_ptr<const RotaryTable>& own = rotaries[static_cast<size_t>(layer)];
+        for (const auto& other : rotaries) {
+            if (other != nullptr && other->config() == rope) own = other;
+        }
+        if (own == nullptr) own = std::make_shared<const RotaryTable>(rope, num_positions);
+    }
+    return rotaries;
+}
+
 }  // namespace
 
 std::shared_ptr<const Model> Model::load(const std::string& directory,
@@ -49,27 +64,25 @@ std::shared_ptr<const Model> Model::load(const std::string& directory,
                          directory, "lower --max-context");
     }
     ModelWeights weights = load_weights(std::move(checkpoint), config, options.dtype);
-    std::shared_ptr<const RotaryTable> rotary;
-    if (config.positions == ModelConfig::Positions::kRope) {
-        rotary = std::make_shared<RotaryTable>(config.rope, used.max_context);
-    }
+    Rotaries rotaries = make_rotaries(config, used.max_context);
     return std::make_shared<const Model>(std::move(config), std::move(weights), used,
-                                         std::move(rotary));
+                                         std::move(rotaries));
 }
 
-Model::Model(ModelConfig config, ModelWeights weights, ModelOptions options,
-             std::shared_ptr<const RotaryTable> rotary)
+Model::Model(ModelConfig config, ModelWeights weights, ModelOptions options, Rotaries rotaries)
     : config_(std::move(config)),
       weights_(std::move(weights)),
       options_(options),
-      rotary_(std::move(rotary)) {}
+      rotaries_(std::move(rotaries)) {}
 
 CacheShape Model::cache_shape() const {
     CacheShape shape;
     shape.head_dim = config_.head_dim;
     shape.dtype = options_.dtype;
-    shape.rotary = rotary_;
-    for (const LayerWeights& layer : weights_.layers) shape.layers.push_back(layer.kv_heads);
+    for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
+        shape.layers.push_back(weights_.layers[layer].kv_heads);
+        for (CacheShape::Head& head : shape.layers.back()) head.rotary = rotaries_[layer];
+    }
     return shape;
 }
 
@@ -88,7 +101,8 @@ Tensor Model::embed(std::span<const SequenceInput> batch) const {
             view.data += token * size * dtype_bytes(view.dtype);
             view.shape = {size};
             const std::vector<float> values = to_f32(view);
-            std::copy(values.begin(), values.end(), row);
+            const auto scale = static_cast<float>(config_.embedding_scale);
+            for (int64_t i = 0; i < size; ++i) row[i] = values[static_cast<size_t>(i)] * scale;
             row += size;
         }
     }
@@ -144,18 +158,17 @@ void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float
     const std::span<float> residual(hidden, size);
     std::vector<float> x(size);
     std::vector<float> out(size);
-    const bool before = config_.norm_placement == ModelConfig::NormPlacement::kBefore;
-
-    if (before) w.attention_norm.forward(hidden, n, x.data());
-    LayerAttention(config_, w, layer, rotary_.get(), batch, observer)
-        .run(before ? x.data() : hidden, out.data());
-    add(residual, out);
-    if (!before) w.attention_norm.forward(hidden, n, hidden);
-
-    if (before) w.mlp_norm.forward(hidden, n, x.data());
-    mlp(layer, before ? x.data() : hidden, n, out.data());
-    add(residual, out);
-    if (!before) w.mlp_norm.forward(hidden, n, hidden);
+    const auto run_block = [&](const BlockNorms& norms, auto&& block) {
+        if (norms.before.present()) norms.before.forward(hidden, n, x.data());
+        block(norms.before.present() ? x.data() : hidden);
+        if (norms.output.present()) norms.output.forward(out.data(), n, out.data());
+        add(residual, out);
+        if (norms.after.present()) norms.after.forward(hidden, n, hidden);
+    };
+    run_block(w.attention_norms, [&](const float* in) {
+        LayerAttention(config_, w, layer, rotary(layer).get(), batch, observer).run(in, out.data());
+    });
+    run_block(w.mlp_norms, [&](const float* in) { mlp(layer, in, n, out.data()); });
     if (observer != nullptr) observer->on_layer_output(layer, hidden, n);
 }
 
@@ -193,6 +206,10 @@ void Model::logits(const float* hidden, int64_t num_tokens, float* logits) const
         x = std::move(projected);
     }
     weights_.lm_head->forward(x.f32().data(), num_tokens, logits);
+    if (config_.logits_softcap > 0) {
+        apply_softcap({logits, static_cast<size_t>(num_tokens * config_.vocab_size)},
+                      static_cast<float>(config_.logits_softcap));
+    }
 }
 
 }  // namespace lowkey

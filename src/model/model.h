@@ -27,9 +27,11 @@ public:
     /// Loads a Hugging Face directory. Throws FileError or UnsupportedError.
     static std::shared_ptr<const Model> load(const std::string& directory,
                                              const ModelOptions& options = {});
-    /// Of parameters that are already there (folding makes such). `weights` fit `config`.
-    Model(ModelConfig config, ModelWeights weights, ModelOptions options,
-          std::shared_ptr<const RotaryTable> rotary);
+    /// Rotary tables by layer, which share them; null where positions do not rotate.
+    using Rotaries = std::vector<std::shared_ptr<const RotaryTable>>;
+    /// Of parameters that are already there (folding makes such). `weights` and `rotaries`
+    /// [num_layers] fit `config`.
+    Model(ModelConfig config, ModelWeights weights, ModelOptions options, Rotaries rotaries);
 
     [[nodiscard]] const ModelConfig& config() const { return config_; }
     [[nodiscard]] const ModelWeights& weights() const { return weights_; }
@@ -39,7 +41,13 @@ public:
     [[nodiscard]] const std::string& fingerprint() const {
         return weights_.checkpoint->fingerprint();
     }
-    [[nodiscard]] const std::shared_ptr<const RotaryTable>& rotary() const { return rotary_; }
+    /// How a layer rotates queries and keys; null when positions do not.
+    [[nodiscard]] const std::shared_ptr<const RotaryTable>& rotary(int64_t layer) const {
+        return rotaries_[static_cast<size_t>(layer)];
+    }
+    [[nodiscard]] const Rotaries& rotaries() const { return rotaries_; }
+    /// Whether positions rotate queries and keys.
+    [[nodiscard]] bool rotates() const { return rotaries_.front() != nullptr; }
     /// What the KV heads cache, for making a CacheLayout.
     [[nodiscard]] CacheShape cache_shape() const;
 
@@ -68,7 +76,7 @@ private:
     ModelConfig config_;
     ModelWeights weights_;
     ModelOptions options_;
-    std::shared_ptr<const RotaryTable> rotary_;
+    Rotaries rotaries_;
 };
 
 }  // namespace lowkey

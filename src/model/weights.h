@@ -11,18 +11,28 @@
 
 namespace lowkey {
 
+/// The norms of a block, at the places that ModelConfig::norm_places names; empty at others.
+struct BlockNorms {
+    Norm before;
+    Norm output;
+    Norm after;
+};
+
 /// Parameters of one decoder layer.
 struct LayerWeights {
-    Norm attention_norm;
+    BlockNorms attention_norms;
     std::unique_ptr<Linear> q;  ///< hidden_size → for each query head the key_dim of its KV head
     std::unique_ptr<Linear> k;  ///< hidden_size → key_dim of each KV head
     std::unique_ptr<Linear> v;  ///< hidden_size → value_dim of each KV head
     std::unique_ptr<Linear> o;  ///< for each query head the value_dim of its KV head → hidden_size
-    Norm mlp_norm;
+    Norm q_norm;                ///< over head_dim, or empty
+    Norm k_norm;
+    BlockNorms mlp_norms;
     std::unique_ptr<Linear> gate;  ///< null when the MLP is not gated
     std::unique_ptr<Linear> up;
     std::unique_ptr<Linear> down;
-    /// Dimensions of what each KV head caches: head_dim, or the ranks after folding.
+    /// What each KV head caches: of head_dim, or of the ranks after folding. Their rotation is the
+    /// model's affair.
     std::vector<CacheShape::Head> kv_heads;
 };
 

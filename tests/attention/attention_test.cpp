@@ -123,7 +123,7 @@ TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
                                  .group_size = c.group,
                                  .num_tokens = c.tokens,
                                  .first_position = c.past};
-        attend({&task, 1}, static_cast<float>(scale));
+        attend({&task, 1}, {.softmax_scale = static_cast<float>(scale)});
         // f32 sums of up to 2500 terms, values up to the low-rank codecs' amplification of
         // about 30.
         for (size_t i = 0; i < out.size(); ++i)
@@ -155,7 +155,7 @@ TEST(Attention, ExactPromptTokensJoinTheCachedPast) {
                                  .out_dim = kDim,
                                  .num_tokens = own,
                                  .first_position = past};
-        attend({&task, 1}, 0.2f);
+        attend({&task, 1}, {.softmax_scale = 0.2f});
         return out;
     };
     const auto fill = [&](HeadCache& cache, int64_t begin, int64_t end) {

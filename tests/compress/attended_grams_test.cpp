@@ -63,6 +63,9 @@ Expected every_pair(const Model& model, const Recorder& seen, int64_t layer, int
         const MatrixXd& q = seen.q.at({layer, h});
         for (Eigen::Index i = 0; i < q.rows(); ++i) {
             Eigen::RowVectorXd a = q.row(i) * k.topRows(i + 1).transpose() / std::sqrt(d);
+            for (Eigen::Index j = 0; j <= i && !config.alibi_slopes.empty(); ++j) {
+                a[j] -= config.alibi_slopes[static_cast<size_t>(h)] * static_cast<double>(i - j);
+            }
             a = (a.array() - a.maxCoeff()).exp();
             a /= a.sum();
             const Eigen::RowVectorXd o = a * v.topRows(i + 1);
@@ -73,7 +76,7 @@ Expected every_pair(const Model& model, const Recorder& seen, int64_t layer, int
                 for (int64_t x = 0; x < d; ++x) {
                     relative[static_cast<size_t>(x)] = static_cast<float>(q(i, x));
                 }
-                if (model.rotary() != nullptr) model.rotary()->rotate_back(relative.data(), j);
+                if (model.rotates()) model.rotary(layer)->rotate_back(relative.data(), j);
                 const Eigen::VectorXd r =
                     Eigen::Map<const Eigen::VectorXf>(relative.data(), d).cast<double>();
                 (j < num_first ? out.k_first : out.k_rest) +=

@@ -27,7 +27,7 @@ double relative_error(std::span<const double> got, std::span<const double> want)
 TEST_P(GoldenBases, GramsEqualTheReference) {
     const Golden golden(GetParam());
     const CalibrationStats stats = golden.calibrate();
-    EXPECT_EQ(stats.rest.size(), gram_kinds(golden.model->rotary() != nullptr).size());
+    EXPECT_EQ(stats.rest.size(), gram_kinds(golden.model->rotates()).size());
     for (const auto& [kind, rest] : stats.rest) {
         if (kind.ends_with("_attended")) continue;  // ours: see attended_grams_test.cpp
         std::vector<double> sum(rest.as<double>().begin(), rest.as<double>().end());
@@ -39,7 +39,7 @@ TEST_P(GoldenBases, GramsEqualTheReference) {
 
 TEST_P(GoldenBases, ScoreWeightEqualsTheReference) {
     const Golden golden(GetParam());
-    if (golden.model->rotary() == nullptr) GTEST_SKIP() << "no rotary positions";
+    if (!golden.model->rotates()) GTEST_SKIP() << "no rotary positions";
     const auto grams = head_grams(*golden.model, golden.calibrate(), true);
     const auto want = golden.numbers.tensor("gram.C").as<double>();
     std::vector<double> got;

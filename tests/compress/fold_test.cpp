@@ -35,7 +35,7 @@ TEST(Fold, FoldedWeightsGiveTheSameLogits) {
                              std::nullopt});
         const FoldedModel folded = fold(golden.model, file.plan);
         EXPECT_NE(folded.model, golden.model);
-        const bool rotary = golden.model->rotary() != nullptr;
+        const bool rotary = golden.model->rotates();
         for (size_t layer = 0; layer < folded.plan.layers.size(); ++layer) {
             for (size_t h = 0; h < folded.plan.layers[layer].size(); ++h) {
                 const auto& ranks = file.measured["layers"][layer];

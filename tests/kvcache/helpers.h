@@ -46,8 +46,8 @@ inline CacheShape shape(int64_t heads, int64_t dim, DType dtype,
     CacheShape out;
     out.head_dim = dim;
     out.dtype = dtype;
-    out.rotary = std::move(table);
-    out.layers.emplace_back(static_cast<size_t>(heads), CacheShape::Head{dim, dim});
+    out.layers.emplace_back(static_cast<size_t>(heads),
+                            CacheShape::Head{dim, dim, 0, std::move(table)});
     return out;
 }
 

@@ -92,14 +92,13 @@ TEST_P(GoldenModel, InternalsEqualTheReference) {
     size_t compared = 0;
     for (const auto& [name, values] : recorder.kept) {
         if (!golden_.has(name)) {  // rotated vectors of models without rotation
-            EXPECT_TRUE(name.find("_rot") != std::string::npos && model.rotary() == nullptr)
-                << name;
+            EXPECT_TRUE(name.find("_rot") != std::string::npos && !model.rotates()) << name;
             continue;
         }
         EXPECT_LE(difference(values, golden_.f32(name)).max, kInternalsTolerance) << name;
         ++compared;
     }
-    const auto per_layer = static_cast<size_t>(model.rotary() == nullptr ? 5 : 7);
+    const auto per_layer = static_cast<size_t>(!model.rotates() ? 5 : 7);
     EXPECT_EQ(compared, per_layer * static_cast<size_t>(model.config().num_layers) + 1);
 }
 

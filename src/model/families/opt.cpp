@@ -20,8 +20,7 @@ ModelConfig read_config(const JsonReader& config) {
     c.norm_kind = Norm::Kind::kLayer;
     c.norm_eps = 1e-5;
     const bool norm_before = config.boolean_or("do_layer_norm_before", true);
-    c.norm_placement =
-        norm_before ? ModelConfig::NormPlacement::kBefore : ModelConfig::NormPlacement::kAfter;
+    c.norm_places = {.before = norm_before, .after = !norm_before};
     c.final_norm = norm_before && !config.boolean_or("_remove_final_layer_norm", false);
     c.positions = ModelConfig::Positions::kLearned;
     c.learned_position_offset = 2;  // rows 0 and 1 of the table are not positions
