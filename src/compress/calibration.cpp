@@ -140,7 +140,7 @@ CalibrationStats calibrate(const Model& model, const std::vector<std::vector<int
 
     GramObserver observer(model, stats);
     const auto layout = dense_layout(model);
-    PagePool pool(layout->bytes_for(stats.length));
+    PagePool pool(layout->peak_bytes(stats.length, stats.length));
     Progress progress("calibrate", static_cast<int64_t>(sequences.size()));
     for (size_t s = 0; s < sequences.size(); ++s) {
         SequenceCache cache(layout, pool);
@@ -183,7 +183,7 @@ std::vector<std::vector<int32_t>> sample_sequences(const Model& model, int64_t c
                                                    int64_t length, uint64_t seed, int32_t start) {
     check_lengths(model, count, length);
     const auto layout = dense_layout(model);
-    PagePool pool(count * layout->bytes_for(length));
+    PagePool pool(count * layout->peak_bytes(length, 1));
     std::vector<SequenceCache> caches;
     std::vector<std::mt19937_64> rngs;
     std::vector<std::vector<int32_t>> sequences(static_cast<size_t>(count), {start});

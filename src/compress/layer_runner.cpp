@@ -26,7 +26,8 @@ void LayerRunner::run(int64_t layer, const std::vector<HeadPlan>& heads, Tensor&
     int64_t pages = 1;
     for (const auto& sequence : sequences_) {
         for (int64_t head = 0; head < layout->num_kv_heads(); ++head) {
-            pages += layout->head(layer, head).pages_for(static_cast<int64_t>(sequence.size()));
+            const auto length = static_cast<int64_t>(sequence.size());
+            pages += layout->head(layer, head).peak_pages(length, length);
         }
     }
     PagePool pool(pages * kPageBytes);

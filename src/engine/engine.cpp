@@ -16,7 +16,7 @@ Engine::Engine(const std::shared_ptr<const Model>& model, const CachePlan& plan,
     model_ = std::move(folded.model);
     layout_ = std::make_shared<const CacheLayout>(folded.plan, model_->cache_shape());
     if (options_.kv_budget_bytes == 0)
-        options_.kv_budget_bytes = layout_->bytes_for(model_->max_context());
+        options_.kv_budget_bytes = layout_->peak_bytes(model_->max_context(), step());
     pool_ = std::make_unique<PagePool>(options_.kv_budget_bytes);
 }
 
@@ -32,7 +32,7 @@ void Engine::check_request(const SequenceCache& sequence, int64_t num_tokens) co
                          "shorten the prompt or the generation, or raise --max-context where the "
                          "model allows it");
     }
-    const int64_t needed = sequence.bytes_to_grow(num_tokens - sequence.num_tokens());
+    const int64_t needed = sequence.bytes_to_grow(num_tokens - sequence.num_tokens(), step());
     const int64_t free = pool_->free_pages() * kPageBytes;
     if (needed > free) {
         throw BudgetError(
@@ -45,19 +45,20 @@ void Engine::prefill(SequenceCache& sequence, std::span<const int32_t> tokens,
                      const HiddenSink& sink) {
     const auto count = static_cast<int64_t>(tokens.size());
     check_request(sequence, sequence.num_tokens() + count);
-    const bool exact = layout_->prefill_attention() == PrefillAttention::kExact;
-    const int64_t chunk = exact ? std::max<int64_t>(count, 1) : options_.prefill_chunk;
+    const int64_t final_length = sequence.num_tokens() + count;
+    const int64_t chunk = attends_exactly() ? std::max<int64_t>(count, 1) : options_.prefill_chunk;
     for (int64_t t = 0; t < count; t += chunk) {
         const int64_t n = std::min(chunk, count - t);
-        const SequenceInput input{
-            &sequence, tokens.subspan(static_cast<size_t>(t), static_cast<size_t>(n)), true};
+        const SequenceInput input{&sequence,
+                                  tokens.subspan(static_cast<size_t>(t), static_cast<size_t>(n)),
+                                  true, final_length};
         const Tensor hidden = model_->forward({&input, 1});
         if (sink) sink(t, hidden.f32().data(), n);
     }
 }
 
 Tensor Engine::decode(SequenceCache& sequence, int32_t token) {
-    const SequenceInput input{&sequence, {&token, 1}, false};
+    const SequenceInput input{&sequence, {&token, 1}, false, 0};
     const Tensor hidden = model_->forward({&input, 1});
     Tensor logits(DType::kF32, {model_->config().vocab_size});
     model_->logits(hidden.f32().data(), 1, logits.f32().data());

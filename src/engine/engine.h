@@ -64,6 +64,13 @@ public:
     [[nodiscard]] CacheUsage usage(const SequenceCache& sequence) const;
 
 private:
+    [[nodiscard]] bool attends_exactly() const {
+        return layout_->prefill_attention() == PrefillAttention::kExact;
+    }
+    /// The most tokens that a head holds beyond its window at a time. Prompts that are attended to
+    /// exactly are written once that is done, so that none is.
+    [[nodiscard]] int64_t step() const { return attends_exactly() ? 1 : options_.prefill_chunk; }
+
     std::shared_ptr<const Model> model_;
     EngineOptions options_;
     std::shared_ptr<const CacheLayout> layout_;

@@ -10,6 +10,11 @@
 
 namespace lowkey {
 
+/// Tiles that hold `num_tokens` tokens.
+inline int64_t tiles_for(int64_t num_tokens) {
+    return (num_tokens + kTileTokens - 1) / kTileTokens;
+}
+
 /// Sizes of the vectors that a model's KV heads cache.
 struct CacheShape {
     struct Head {
@@ -34,10 +39,11 @@ struct SegmentLayout {
     [[nodiscard]] int64_t tile_bytes() const { return key->tile_bytes() + value->tile_bytes(); }
 };
 
-/// How the tokens of one KV head lie in its pages. Tokens [0, num_sinks) are the sinks, dense, in
-/// tiles at the start of the first page; all others are the body, in the rest of that page and in
-/// pages of their own. In a page the keys of all tiles of a segment come first, then their values,
-/// each in the order the kernels stream.
+/// How the tokens of one KV head lie in its pages. Tokens are numbered from the first that the
+/// cache was given. Tokens [0, num_sinks) are the sinks, in tiles at the start of the first page;
+/// all others are the body, in the rest of that page and in pages of their own. In a page the keys
+/// of all tiles of a segment come first, then their values, each in the order the kernels stream. A
+/// page is needed as long as a query to come can see one of its tokens.
 struct HeadLayout {
     int64_t num_sinks = 0;
     SegmentLayout sinks;  ///< null codecs when num_sinks is 0
@@ -49,8 +55,24 @@ struct HeadLayout {
         return sink_tiles == 0 ? 0 : sink_tiles * sinks.tile_bytes();
     }
 
-    /// Pages that hold `num_tokens` tokens.
-    [[nodiscard]] int64_t pages_for(int64_t num_tokens) const;
+    /// The page of a body tile.
+    [[nodiscard]] int64_t page_of(int64_t tile) const {
+        return tile < first_page_tiles ? 0 : 1 + (tile - first_page_tiles) / page_tiles;
+    }
+    /// Whether queries from token `first_query` on see any sink.
+    [[nodiscard]] bool sees_sinks(int64_t first_query) const;
+    /// The first body tile with a token that queries from token `first_query` on see.
+    [[nodiscard]] int64_t first_visible_tile(int64_t first_query) const;
+
+    /// Pages that hold what queries from token `first_query` on see of `num_tokens` tokens.
+    [[nodiscard]] int64_t pages_for(int64_t num_tokens, int64_t first_query) const;
+    /// Pages that hold `num_tokens` tokens for the queries after them.
+    [[nodiscard]] int64_t pages_for(int64_t num_tokens) const {
+        return pages_for(num_tokens, num_tokens);
+    }
+    /// The most pages held while a sequence grows to `num_tokens` tokens, by at most `step` tokens
+    /// that attend to each other at a time.
+    [[nodiscard]] int64_t peak_pages(int64_t num_tokens, int64_t step) const;
 };
 
 /// A plan made concrete for a model: every head's codecs and page layout. Immutable, shared by all
@@ -70,8 +92,11 @@ public:
     }
     [[nodiscard]] PrefillAttention prefill_attention() const { return prefill_attention_; }
 
-    /// Bytes of the pages that a sequence of `num_tokens` takes.
+    /// Bytes of the pages that a sequence of `num_tokens` takes between steps.
     [[nodiscard]] int64_t bytes_for(int64_t num_tokens) const;
+    /// The most bytes taken while a sequence grows to `num_tokens`, at most `step` tokens at a
+    /// time: only one layer at a time holds a step's tokens beyond its windows.
+    [[nodiscard]] int64_t peak_bytes(int64_t num_tokens, int64_t step) const;
     /// 2 · layers · kv_heads · head_dim · tokens · 2: the uncompressed bf16 cache that ratios refer
     /// to.
     [[nodiscard]] int64_t bytes_full(int64_t num_tokens) const;

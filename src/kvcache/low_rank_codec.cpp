@@ -204,6 +204,14 @@ std::shared_ptr<const KeyCodec> make_low_rank_key_codec(const CodecSpec& spec,
     }
     // Without rotary positions there is no rotation to come before, and nothing to rebuild.
     if (space == "before_rotation" && context.rotary != nullptr) {
+        if (context.rotary->depends_on_length()) {
+            // Each key would have to remember how long the sequence was when it came.
+            throw UnsupportedError(
+                "codec 'low_rank' before rotation cannot rebuild keys whose rotary frequencies "
+                "depend on the length of the sequence",
+                context.where,
+                "use a basis after rotation, or --max-context within the original context");
+        }
         return std::make_shared<UnrotatedLowRankKeyCodec>(spec, context);
     }
     return std::make_shared<LowRankKeyCodec>(spec, context);

@@ -22,6 +22,8 @@ public:
     PageRef& operator=(PageRef other) noexcept;
     ~PageRef();
 
+    /// Whether there is a page.
+    explicit operator bool() const { return pool_ != nullptr; }
     [[nodiscard]] std::byte* data() const;
     /// Whether another reference exists, so that writing needs a copy first.
     [[nodiscard]] bool shared() const;

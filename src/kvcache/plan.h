@@ -24,7 +24,9 @@ struct CodecSpec {
     std::map<std::string, std::shared_ptr<const Tensor>> tensors;
 };
 
-/// Which tokens a head remembers. "all" is every token.
+/// Which tokens a head remembers. "all": every token that the model itself looks at. "window",
+/// settings `window` W ≥ 1 and `sinks` S (0 unless given): a query at position p sees positions
+/// above p - W and below S. Exact sinks count as sinks of the window.
 struct TokenPolicySpec {
     std::string name = "all";
     Settings settings;

@@ -27,10 +27,16 @@ public:
     [[nodiscard]] int64_t num_tokens() const { return num_tokens_; }
     [[nodiscard]] int64_t first_position() const { return first_position_; }
     [[nodiscard]] const HeadLayout& layout() const { return *layout_; }
+    /// Pages taken from the pool.
+    [[nodiscard]] int64_t num_pages() const { return num_pages_; }
 
     /// Takes the pages that `num_tokens` more tokens need. Throws BudgetError; what was taken stays
     /// taken.
     void reserve(int64_t num_tokens);
+    /// Says that no query below token `first_query` comes any more: pages that later ones cannot
+    /// see go back to the pool. Tokens not yet appended may be among those: append() passes them
+    /// over.
+    void forget(int64_t first_query);
     /// Appends tokens: keys before and after rotation and values, rows `stride` floats apart (the
     /// codec takes the keys it wants). The pages must have been reserved. Heads may be appended to
     /// in parallel.
@@ -42,11 +48,11 @@ public:
     [[nodiscard]] const SegmentLayout& segment(int64_t i) const {
         return i == 0 && layout_->num_sinks > 0 ? layout_->sinks : layout_->body;
     }
-    /// The non-empty runs of a segment, in order.
+    /// The non-empty runs of a segment that queries to come may see, in order.
     void segment_pages(int64_t segment, std::vector<PageView>& pages) const;
 
     /// Key (as the codec keeps it: before or after rotation) and value of the token at an absolute
-    /// position, decoded.
+    /// position, decoded. The position must not be forgotten.
     void read(int64_t position, float* key, float* value) const;
 
 private:
@@ -64,7 +70,11 @@ private:
     PagePool* pool_;
     int64_t first_position_;
     int64_t num_tokens_ = 0;
-    std::vector<PageRef> pages_;
+    bool sinks_held_ = true;
+    int64_t first_tile_ = 0;      // body tiles before this one are forgotten
+    int64_t first_page_ = 1;      // pages from 1 to before this one are gone
+    std::vector<PageRef> pages_;  // by number; null where forgotten or not reserved
+    int64_t num_pages_ = 0;
 };
 
 /// The KV cache of one sequence: pages owned by (sequence, layer, KV head).
@@ -87,9 +97,12 @@ public:
         return heads_[static_cast<size_t>(layer * layout_->num_kv_heads() + kv_head)];
     }
 
-    /// Bytes of the further pages that `num_tokens` more tokens need.
+    /// Bytes of the further pages that growing by `num_tokens` tokens, at most `step` at a time,
+    /// can need.
+    [[nodiscard]] int64_t bytes_to_grow(int64_t num_tokens, int64_t step) const;
+    /// The same for one step of all of them.
     [[nodiscard]] int64_t bytes_to_grow(int64_t num_tokens) const {
-        return layout_->bytes_for(num_tokens_ + num_tokens) - layout_->bytes_for(num_tokens_);
+        return bytes_to_grow(num_tokens, num_tokens);
     }
 
 private:

@@ -19,6 +19,10 @@ struct SequenceInput {
     /// frequencies can depend on that. 0: the tokens up to the last of these.
     int64_t final_length = 0;
 
+    /// Whether the tokens attend to their own uncompressed keys and values, and are written after.
+    [[nodiscard]] bool attends_exactly() const {
+        return prompt && cache->layout().prefill_attention() == PrefillAttention::kExact;
+    }
     /// The length that rotary frequencies see.
     [[nodiscard]] int64_t length() const {
         return std::max(final_length, cache->num_tokens() + static_cast<int64_t>(tokens.size()));

@@ -10,7 +10,7 @@ class ExactPrompt {
 public:
     ExactPrompt(const CacheShape& shape, int64_t layer, int64_t num_tokens, int64_t first_position)
         : layout_(make_layout(shape, layer)),
-          pool_(layout_->bytes_for(num_tokens)),
+          pool_(layout_->peak_bytes(num_tokens, num_tokens)),
           cache_(layout_, pool_, first_position) {}
     [[nodiscard]] HeadCache& head(int64_t kv_head) { return cache_.head(0, kv_head); }
 
@@ -68,6 +68,7 @@ void LayerAttention::run(const float* x, float* out) {
     append_all(before_attention_);
     attend(tasks_, {.softmax_scale = static_cast<float>(config_.softmax_scale),
                     .softcap = static_cast<float>(config_.attention_softcap)});
+    forget_and_reserve();
     append_all(after_attention_);
     observe([&](ObservedTokens seen, int64_t row) {
         seen.out = attended_.f32().data() + row * group * v_size_;
@@ -139,13 +140,12 @@ void LayerAttention::plan_heads() {
         SequenceCache& cache = *batch_[s].cache;
         const auto count = static_cast<int64_t>(batch_[s].tokens.size());
         if (count == 0) continue;
-        if (batch_[s].prompt && cache.layout().prefill_attention() == PrefillAttention::kExact) {
+        if (batch_[s].attends_exactly()) {
             exact_[s] = std::make_unique<ExactPrompt>(cache.layout().shape(), layer_, count,
                                                       cache.num_tokens());
         }
         for (size_t h = 0; h < weights_.kv_heads.size(); ++h) {
             HeadCache& head = cache.head(layer_, static_cast<int64_t>(h));
-            head.reserve(count);
             AttentionTask task{.caches = {&head},
                                .q = q_.f32().data() + (row * k_size_ + k_at_[h]) * group,
                                .q_stride = group * k_size_,
@@ -167,12 +167,24 @@ void LayerAttention::plan_heads() {
                 before_attention_.push_back({&own, row, count, h});
                 after_attention_.push_back({&head, row, count, h});
             } else {
+                head.reserve(count);
                 before_attention_.push_back({&head, row, count, h});
             }
             tasks_.push_back(std::move(task));
         }
         row += count;
     }
+}
+
+void LayerAttention::forget_and_reserve() {
+    for (const SequenceInput& input : batch_) {
+        const auto count = static_cast<int64_t>(input.tokens.size());
+        for (size_t h = 0; h < weights_.kv_heads.size() && count > 0; ++h) {
+            HeadCache& head = input.cache->head(layer_, static_cast<int64_t>(h));
+            head.forget(input.cache->num_tokens() + count);
+        }
+    }
+    for (const Append& a : after_attention_) a.cache->reserve(a.count);
 }
 
 void LayerAttention::append_all(const std::vector<Append>& appends) {

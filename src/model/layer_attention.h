@@ -42,8 +42,11 @@ private:
 
     void project(const float* x);
     void rotate();
-    /// Reserves pages and says what each KV head attends to, and what is appended before and after.
+    /// Says what each KV head attends to, and what is appended before and after; reserves pages for
+    /// the former.
     void plan_heads();
+    /// Returns the pages that no later query sees, and reserves those for what is appended now.
+    void forget_and_reserve();
     void append_all(const std::vector<Append>& appends);
     template <typename Notify>
     void observe(Notify notify);

@@ -14,13 +14,18 @@ namespace {
 // Tokens whose MLP activations are held at a time.
 constexpr int64_t kMlpTokens = 512;
 
+int64_t bytes_to_grow(const SequenceInput& input) {
+    const auto count = static_cast<int64_t>(input.tokens.size());
+    return input.cache->bytes_to_grow(count, input.attends_exactly() ? 1 : count);
+}
+
 /// Throws BudgetError when the batch's caches, which may share a pool, cannot all grow.
 void check_room(std::span<const SequenceInput> batch) {
     for (const SequenceInput& input : batch) {
         int64_t needed = 0;  // by all sequences of this one's pool
         for (const SequenceInput& other : batch) {
             if (&other.cache->pool() == &input.cache->pool()) {
-                needed += other.cache->bytes_to_grow(static_cast<int64_t>(other.tokens.size()));
+                needed += bytes_to_grow(other);
             }
         }
         const int64_t free = input.cache->pool().free_pages() * kPageBytes;
