@@ -18,6 +18,9 @@ struct Case {
     int64_t past;    // tokens cached before the queries' own
     int64_t tokens;  // queries
     int64_t group;
+    int64_t window = 0;  // the model's own
+    bool alibi = false;
+    double softcap = 0;
 };
 
 constexpr int64_t kDim = 32;
@@ -32,7 +35,25 @@ std::vector<Case> cases() {
     with_sinks.exact_sinks = 4;
     HeadPlan many_sinks = low_rank;
     many_sinks.exact_sinks = 33;
-    return {{"one_token", {}, 0, 1, 1},
+    HeadPlan window = low_rank;
+    window.policy = {"window", {{"window", int64_t{70}}, {"sinks", int64_t{5}}}};
+    HeadPlan unrotated_window = with_sinks;
+    unrotated_window.policy = {"window", {{"window", int64_t{129}}}};
+    return {{"window_prefill", {}, 0, 700, 3, 128},
+            {"window_prefill_after_past", {}, 300, 200, 2, 129},
+            {"window_of_one", {}, 40, 20, 2, 1},
+            {"window_decode", {}, 2500, 1, 7, 1000},
+            {"window_and_sinks_prefill", window, 0, 400, 2},
+            {"window_and_sinks_decode", window, 500, 1, 3},
+            {"window_within_a_window", window, 200, 90, 2, 100},
+            {"window_before_rotation", unrotated_window, 130, 200, 2},
+            {"alibi_prefill", {}, 0, 300, 5, 0, true},
+            {"alibi_decode", {}, 2500, 1, 3, 0, true},
+            {"alibi_low_rank_window", window, 300, 100, 3, 0, true},
+            {"softcap_prefill", {}, 0, 200, 2, 0, false, 3},
+            {"softcap_decode", low_rank, 1500, 1, 4, 0, false, 20},
+            {"softcap_window", {}, 0, 400, 2, 50, false, 5},
+            {"one_token", {}, 0, 1, 1},
             {"prefill", {}, 0, 300, 3},
             {"prefill_after_past", {}, 130, 200, 2},
             {"decode_long", {}, 2500, 1, 7},
@@ -48,6 +69,24 @@ std::vector<Case> cases() {
 
 class Attention : public ::testing::TestWithParam<Case> {};
 
+/// Whether a query sees a token, said plainly.
+bool sees(const Case& c, int64_t query, int64_t token) {
+    if (token > query) return false;
+    if (c.window > 0 && token <= query - c.window) return false;
+    if (c.plan.policy.name == "all") return true;
+    const auto setting = [&](const std::string& name) {
+        return integer_setting(c.plan.policy.settings, name, "").value_or(0);
+    };
+    return token > query - setting("window") ||
+           token < std::max(setting("sinks"), c.plan.exact_sinks);
+}
+
+std::vector<float> slopes(const Case& c) {
+    std::vector<float> out;
+    for (int64_t g = 0; g < c.group; ++g) out.push_back(0.3f / static_cast<float>(g + 1));
+    return out;
+}
+
 /// Softmax attention in f64 over what the cache says its tokens are.
 std::vector<double> reference(const HeadCache& cache, const RotaryTable& rotary,
                               const std::vector<float>& q, const Case& c, double scale) {
@@ -62,7 +101,8 @@ std::vector<double> reference(const HeadCache& cache, const RotaryTable& rotary,
     }
     std::vector<double> out;
     for (int64_t row = 0; row < c.tokens * c.group; ++row) {
-        const int64_t visible = c.past + row / c.group + 1;
+        const int64_t query = c.past + row / c.group;
+        const int64_t visible = query + 1;
         std::vector<double> weights;
         double top = -INFINITY;
         for (int64_t t = 0; t < visible; ++t) {
@@ -71,7 +111,13 @@ std::vector<double> reference(const HeadCache& cache, const RotaryTable& rotary,
                 s += static_cast<double>(q[static_cast<size_t>(row * kDim + i)]) *
                      keys[static_cast<size_t>(t)][static_cast<size_t>(i)];
             }
-            weights.push_back(s * scale);
+            s *= scale;
+            if (c.softcap > 0) s = c.softcap * std::tanh(s / c.softcap);
+            if (c.alibi) {
+                s -= static_cast<double>(slopes(c)[static_cast<size_t>(row % c.group)]) *
+                     static_cast<double>(query - t);
+            }
+            weights.push_back(sees(c, query, t) ? s : -INFINITY);
             top = std::max(top, weights.back());
         }
         double total = 0;
@@ -93,8 +139,10 @@ TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
     const auto rotary = test::rotary(kDim);
     CachePlan plan = CachePlan::dense(1, 1);
     plan.layers[0][0] = c.plan;
-    const auto layout =
-        std::make_shared<const CacheLayout>(plan, test::shape(1, kDim, DType::kF32, rotary));
+    CacheShape shape = test::shape(1, kDim, DType::kF32, rotary);
+    shape.layers[0][0].sliding_window = c.window;
+    const auto layout = std::make_shared<const CacheLayout>(plan, shape);
+    const std::vector<float> alibi = slopes(c);
     PagePool pool(int64_t{64} << 20);
     SequenceCache cache(layout, pool);
     const int64_t total = c.past + c.tokens;
@@ -122,8 +170,10 @@ TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
                                  .out_dim = kDim,
                                  .group_size = c.group,
                                  .num_tokens = c.tokens,
-                                 .first_position = c.past};
-        attend({&task, 1}, {.softmax_scale = static_cast<float>(scale)});
+                                 .first_position = c.past,
+                                 .alibi_slopes = c.alibi ? alibi.data() : nullptr};
+        attend({&task, 1}, {.softmax_scale = static_cast<float>(scale),
+                            .softcap = static_cast<float>(c.softcap)});
         // f32 sums of up to 2500 terms, values up to the low-rank codecs' amplification of
         // about 30.
         for (size_t i = 0; i < out.size(); ++i)

@@ -198,6 +198,26 @@ TEST_P(Kernels, MaxAndScaleReachEveryElement) {
     }
 }
 
+TEST_P(Kernels, RampsAndCapsReachEveryElement) {
+    for (const int64_t n : {1, 15, 16, 17, 100}) {
+        std::vector<float> x(static_cast<size_t>(n));
+        for (int64_t i = 0; i < n; ++i)
+            x[static_cast<size_t>(i)] = (static_cast<float>(i) - 50) * 3.7f;
+        auto ramp = x;
+        GetParam()->add_ramp(ramp.data(), n, -8, 0.5f);
+        auto capped = x;
+        GetParam()->softcap(capped.data(), n, 50);
+        for (int64_t i = 0; i < n; ++i) {
+            const auto at = static_cast<size_t>(i);
+            EXPECT_FLOAT_EQ(ramp[at], x[at] - 8 + 0.5f * static_cast<float>(i));
+            EXPECT_NEAR(capped[at], 50 * std::tanh(static_cast<double>(x[at]) / 50), 50 * 2e-7);
+        }
+    }
+    std::vector<float> far = {1e9f, -1e9f};
+    GetParam()->softcap(far.data(), 2, 30);
+    EXPECT_EQ(far, std::vector<float>({30, -30}));
+}
+
 TEST_P(Kernels, RotatesPairsOfATile) {
     for (const bool interleaved : {false, true}) {
         const int64_t pairs = 5;

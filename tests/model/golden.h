@@ -30,8 +30,18 @@ public:
         std::sort(out.begin(), out.end());
         return out;
     }
+    /// With room for the prompt and its continuation, also where that is beyond the original
+    /// context.
     [[nodiscard]] std::shared_ptr<const Model> load(DType dtype) const {
-        return Model::load(directory_, {.dtype = dtype});
+        constexpr int64_t kTokens = 64;
+        const auto model = Model::load(directory_, {.dtype = dtype});
+        if (model->max_context() >= kTokens) return model;
+        return Model::load(directory_, {.dtype = dtype, .max_context = kTokens});
+    }
+    /// Logits of a prefill of 5 tokens and decoding: the same as of one prefill, but where rotary
+    /// frequencies depend on the length.
+    [[nodiscard]] std::span<const float> decode_logits() const {
+        return f32(has("decode_logits") ? "decode_logits" : "logits");
     }
     [[nodiscard]] bool has(const std::string& tensor) const { return file_.contains(tensor); }
     [[nodiscard]] std::span<const float> f32(const std::string& tensor) const {

@@ -2,11 +2,64 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 #include <vector>
 
 namespace lowkey {
 namespace {
+
+RopeConfig dynamic() {
+    RopeConfig config;
+    config.rotary_dim = 8;
+    config.scaling = RopeConfig::Scaling::kDynamic;
+    config.factor = 2;
+    config.original_max_position_embeddings = 100;
+    return config;
+}
+
+RopeConfig longrope() {
+    RopeConfig config;
+    config.rotary_dim = 4;
+    config.scaling = RopeConfig::Scaling::kLongRope;
+    config.original_max_position_embeddings = 100;
+    config.short_factors = {1, 2};
+    config.long_factors = {4, 8};
+    return config;
+}
+
+TEST(Rope, DynamicBaseGrowsBeyondTheOriginalContext) {
+    RopeConfig plain = dynamic();
+    plain.scaling = RopeConfig::Scaling::kNone;
+    EXPECT_EQ(rope_frequencies(dynamic(), 100), rope_frequencies(plain));
+    EXPECT_EQ(rope_frequencies(dynamic(), 1), rope_frequencies(plain));
+    // Twice the length with factor 2: the base grows by (2 · 2 - 1)^(8 / 6).
+    plain.theta *= std::pow(3.0, 8.0 / 6);
+    const auto grown = rope_frequencies(dynamic(), 200);
+    const auto want = rope_frequencies(plain);
+    for (size_t j = 0; j < want.size(); ++j) EXPECT_NEAR(grown[j], want[j], 1e-15) << j;
+}
+
+TEST(Rope, LongRopeDividesByTheListOfItsLength) {
+    EXPECT_EQ(rope_frequencies(longrope(), 100), std::vector<double>({1, 0.01 / 2}));
+    EXPECT_EQ(rope_frequencies(longrope(), 101), std::vector<double>({1.0 / 4, 0.01 / 8}));
+}
+
+TEST(RotaryTable, AnglesFollowTheLengthOfTheSequence) {
+    for (const RopeConfig& config : {dynamic(), longrope()}) {
+        const RotaryTable table(config, 300);
+        EXPECT_TRUE(table.depends_on_length());
+        EXPECT_FALSE(RotaryTable(config, 100).depends_on_length());
+        std::vector<float> scratch;
+        const RotaryAngles within = table.angles(50, 90, scratch);
+        EXPECT_EQ(within.cos, table.cos(50));
+        const double frequency = rope_frequencies(config, 250)[1];
+        const RotaryAngles beyond = table.angles(50, 250, scratch);
+        EXPECT_FLOAT_EQ(beyond.cos[1], static_cast<float>(std::cos(50 * frequency)));
+        EXPECT_FLOAT_EQ(beyond.sin[1], static_cast<float>(std::sin(50 * frequency)));
+        EXPECT_NE(beyond.cos[1], table.cos(50)[1]);
+    }
+}
 
 TEST(RotaryTable, RotatingBackIsTheTranspose) {
     RopeConfig config;
