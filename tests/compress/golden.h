@@ -60,7 +60,8 @@ inline std::vector<float> logits_of(Engine& engine, const std::vector<int32_t>& 
 }
 
 inline const std::vector<std::string>& golden_names() {
-    static const std::vector<std::string> names = {"llama-mha", "llama-gqa-tied", "qwen2", "opt"};
+    static const std::vector<std::string> names = {"llama-mha", "llama-gqa-tied", "qwen2", "opt",
+                                                   "mpt",       "baichuan2-13b"};
     return names;
 }
 
