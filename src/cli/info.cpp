@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -13,6 +14,30 @@ namespace {
 
 void print_row(const char* name, const std::string& value) {
     std::printf("%-24s %s\n", name, value.c_str());
+}
+
+/// "rotary, base 10000", "ALiBi", "learned"
+std::string describe_positions(const ModelConfig& config) {
+    if (config.positions == ModelConfig::Positions::kAlibi) return "ALiBi";
+    if (config.positions == ModelConfig::Positions::kLearned) return "learned";
+    std::string text = fmt::format("rotary, base {}", config.rope.theta);
+    if (config.local_rope)
+        text += fmt::format(", {} in layers with a window", config.local_rope->theta);
+    if (config.rope.rotary_dim != config.head_dim)
+        text += fmt::format(", {} of {} coordinates", config.rope.rotary_dim, config.head_dim);
+    return text;
+}
+
+/// "512 tokens in 15 of 18 layers"; empty without windows.
+std::string describe_windows(const ModelConfig& config) {
+    int64_t layers = 0;
+    int64_t window = 0;
+    for (const int64_t own : config.sliding_windows) {
+        layers += own > 0 ? 1 : 0;
+        window = std::max(window, own);
+    }
+    if (layers == 0) return {};
+    return fmt::format("{} tokens in {} of {} layers", window, layers, config.num_layers);
 }
 
 void run(const CommonOptions& options) {
@@ -32,6 +57,8 @@ void run(const CommonOptions& options) {
                            {"intermediate_size", config.intermediate_size},
                            {"vocab_size", config.vocab_size},
                            {"max_position_embeddings", config.max_position_embeddings},
+                           {"positions", describe_positions(config)},
+                           {"sliding_windows", config.sliding_windows},
                            {"parameters", parameters},
                            {"kv_bytes_per_token", config.kv_bytes_per_token()},
                            {"fingerprint", checkpoint.fingerprint()}});
@@ -47,6 +74,9 @@ void run(const CommonOptions& options) {
                                          config.intermediate_size));
     print_row("vocab_size", std::to_string(config.vocab_size));
     print_row("context", fmt::format("{} tokens", context));
+    print_row("positions", describe_positions(config));
+    if (const std::string windows = describe_windows(config); !windows.empty())
+        print_row("sliding window", windows);
     print_row("KV cache, uncompressed",
               fmt::format("{} per token, {} for the whole context", format_bytes(per_token),
                           format_bytes(per_token * context)));
