@@ -23,10 +23,12 @@ void check_heads(const ModelConfig& c, const JsonReader& config) {
         config.fail(std::to_string(c.num_heads) + " query heads cannot share " +
                     std::to_string(c.num_kv_heads) + " KV heads evenly");
     }
-    if (c.positions == ModelConfig::Positions::kRope &&
-        (c.rope.rotary_dim % 2 != 0 || c.rope.rotary_dim < 2)) {
-        config.fail("rotary positions need an even head size, not " +
-                    std::to_string(c.rope.rotary_dim));
+    for (const RopeConfig* rope : {&c.rope, c.local_rope ? &*c.local_rope : &c.rope}) {
+        if (c.positions == ModelConfig::Positions::kRope &&
+            (rope->rotary_dim % 2 != 0 || rope->rotary_dim < 2)) {
+            config.fail("rotary positions need an even head size, not " +
+                        std::to_string(rope->rotary_dim));
+        }
     }
 }
 
