@@ -215,6 +215,7 @@ std::vector<int64_t> read_sliding_windows(const JsonReader& config, int64_t wind
         }
     }
     std::vector<int64_t> windows;
+    windows.reserve(chosen.size());
     for (const bool slide : chosen) windows.push_back(slide ? window : 0);
     return windows;
 }

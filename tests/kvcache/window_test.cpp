@@ -37,8 +37,8 @@ std::shared_ptr<const CacheLayout> policy_layout(int64_t window, int64_t sinks,
 void append(HeadCache& head, int64_t count) {
     const int64_t first = head.num_tokens();
     std::vector<float> x(static_cast<size_t>(count * kDim));
-    for (size_t i = 0; i < x.size(); ++i)
-        x[i] = static_cast<float>(first + static_cast<int64_t>(i) / kDim);
+    for (int64_t t = 0; t < count; ++t)
+        std::fill_n(x.begin() + t * kDim, kDim, static_cast<float>(first + t));
     head.append(x.data(), x.data(), kDim, x.data(), kDim, count);
 }
 
