@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "tokenizer/unicode.h"
+#include "base/unicode.h"
 
 namespace lowkey {
 namespace {

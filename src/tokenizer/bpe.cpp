@@ -6,8 +6,8 @@
 #include <queue>
 
 #include "base/error.h"
+#include "base/unicode.h"
 #include "tokenizer/byte_token.h"
-#include "tokenizer/unicode.h"
 
 namespace lowkey {
 namespace {

@@ -1,6 +1,6 @@
 #include "tokenizer/byte_level.h"
 
-#include "tokenizer/unicode.h"
+#include "base/unicode.h"
 
 namespace lowkey {
 

@@ -2,12 +2,12 @@
 
 #include <optional>
 
+#include "base/unicode.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/byte_token.h"
 #include "tokenizer/component.h"
 #include "tokenizer/metaspace.h"
 #include "tokenizer/text_pattern.h"
-#include "tokenizer/unicode.h"
 
 namespace lowkey {
 namespace {

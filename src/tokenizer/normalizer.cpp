@@ -3,9 +3,9 @@
 #include <map>
 #include <vector>
 
+#include "base/unicode.h"
 #include "tokenizer/component.h"
 #include "tokenizer/text_pattern.h"
-#include "tokenizer/unicode.h"
 
 namespace lowkey {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "tokenizer/unicode.h"
+#include "base/unicode.h"
 #include "tokenizer/word_cache.h"
 
 namespace lowkey {

@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/unicode.h"
 #include "tokenizer/byte_token.h"
-#include "tokenizer/unicode.h"
 #include "tokenizer/unigram.h"
 
 namespace lowkey {

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/unicode.h"
 #include "tokenizer/byte_token.h"
-#include "tokenizer/unicode.h"
 
 namespace lowkey {
 namespace {

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/unicode.h"
 #include "engine/generation_config.h"
 #include "tests/model/golden.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/unicode.h"
 
 namespace lowkey {
 namespace {
