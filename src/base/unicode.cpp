@@ -156,6 +156,46 @@ bool is_mark(char32_t c) {
     return kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
 }
 
+bool is_letter(char32_t c) {
+    const auto kind = category(c);
+    return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_decimal(char32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
+bool is_upper(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LU; }
+bool is_title(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LT; }
+bool is_lower(char32_t c) {
+    return category(c) == UTF8PROC_CATEGORY_LL ||
+           (to_lower(c) == c && to_upper(c) != c && !is_title(c));
+}
+
+bool is_printable(char32_t c) {
+    if (c < 0x80) return c >= 0x20 && c < 0x7F;
+    switch (category(c)) {
+        case UTF8PROC_CATEGORY_CN:
+        case UTF8PROC_CATEGORY_CC:
+        case UTF8PROC_CATEGORY_CF:
+        case UTF8PROC_CATEGORY_CS:
+        case UTF8PROC_CATEGORY_CO:
+        case UTF8PROC_CATEGORY_ZL:
+        case UTF8PROC_CATEGORY_ZP:
+        case UTF8PROC_CATEGORY_ZS:
+            return false;
+        default:
+            return true;
+    }
+}
+
+char32_t to_upper(char32_t c) {
+    return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+}
+char32_t to_lower(char32_t c) {
+    return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+char32_t to_title(char32_t c) {
+    return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
+}
+
 std::string to_lowercase(std::string_view text) {
     constexpr char32_t dotted_capital_i = 0x130;  // the only one that becomes two characters
     std::string out;
@@ -165,8 +205,7 @@ std::string to_lowercase(std::string_view text) {
         if (c == dotted_capital_i) {
             out.append("i\xCC\x87");
         } else {
-            append_utf8(out,
-                        static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+            append_utf8(out, to_lower(c));
         }
     }
     return out;

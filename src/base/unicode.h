@@ -29,6 +29,18 @@ bool is_white_space(char32_t c);  ///< Unicode property White_Space
 bool is_numeric(char32_t c);      ///< general categories Nd, Nl, No
 bool is_punctuation(char32_t c);  ///< ASCII punctuation (also its symbols) and categories P*
 bool is_mark(char32_t c);         ///< general categories M*
+bool is_letter(char32_t c);       ///< general categories L*
+bool is_decimal(char32_t c);      ///< general category Nd
+bool is_upper(char32_t c);        ///< general category Lu
+bool is_lower(char32_t c);        ///< general category Ll, or a letter that only has an upper case
+bool is_title(char32_t c);        ///< general category Lt
+/// Neither a control, format, private or unassigned character nor a separator other than the space.
+bool is_printable(char32_t c);
+
+// One character's other case; itself where it has none.
+char32_t to_upper(char32_t c);
+char32_t to_lower(char32_t c);
+char32_t to_title(char32_t c);
 
 /// Every character by itself to lower case: no context, so no final sigma.
 std::string to_lowercase(std::string_view text);

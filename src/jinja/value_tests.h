@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+#include "jinja/arguments.h"
+#include "jinja/runtime.h"
+
+namespace lowkey::jinja {
+
+using ValueTest = bool (*)(Runtime& runtime, const Value& value, const Arguments& arguments);
+
+/// What `value is name` asks; null when there is no such test.
+ValueTest find_test(const std::string& name);
+
+}  // namespace lowkey::jinja
