@@ -111,6 +111,7 @@ std::optional<Value> own_item(const Value& object, const Value& key, Meter& mete
 /// A slice of a sequence of known length.
 struct Places {
     int64_t start;
+    int64_t stop;
     int64_t step;
     int64_t count;
 };
@@ -128,11 +129,11 @@ Places places(int64_t length, const Value& start, const Value& stop, const Value
     const int64_t first = clamped(start, by > 0 ? low : high);
     const int64_t last = clamped(stop, by > 0 ? high : low);
     if (by > 0) {
-        return {first, by, first < last ? (last - first - 1) / by + 1 : 0};
+        return {first, last, by, first < last ? (last - first - 1) / by + 1 : 0};
     }
     // -INT64_MIN does not exist, but one step of it leaves any sequence.
     const int64_t back = by == INT64_MIN ? INT64_MAX : -by;
-    return {first, -back, first > last ? (first - last - 1) / back + 1 : 0};
+    return {first, last, -back, first > last ? (first - last - 1) / back + 1 : 0};
 }
 
 Value slice_text(const Value& text, const Places& places) {
@@ -155,9 +156,7 @@ Value slice_text(const Value& text, const Places& places) {
 
 Value slice_range(const Range& range, const Places& places) {
     const auto at = [&](int64_t place) { return range.start + place * range.step; };
-    const int64_t start = at(places.start);
-    return Value::range(start, at(places.start + places.count * places.step),
-                        places.step * range.step);
+    return Value::range(at(places.start), at(places.stop), places.step * range.step);
 }
 
 }  // namespace
@@ -189,9 +188,11 @@ Value slice_of(const Value& object, const Value& start, const Value& stop, const
     if (object.is_undefined()) throw Failure(object.undefined_message());
     const bool sliced = object.is_string() || object.is(Kind::kList) || object.is(Kind::kTuple) ||
                         object.is(Kind::kRange);
+    // Unlike a missing item, this is an error at once.
+    if (!sliced) throw Failure("'" + type_name(object) + "' object cannot be sliced");
     for (const Value* part : {&start, &stop, &step}) {
-        if (!sliced || !(part->is_none() || part->is_integral())) {
-            return Value::undefined(object_name(object) + " has no such slice");
+        if (!part->is_none() && !part->is_integral()) {
+            throw Failure("slice indices must be integers or None");
         }
     }
     const Places where = places(*length(object), start, stop, step);

@@ -244,6 +244,7 @@ bool cut_prefix(std::string_view& digits, int& base) {
 }  // namespace
 
 Value apply(Operator op, const Value& a, const Value& b, Runtime& runtime) {
+    if (op == Operator::kModulo && a.is_string()) return format_percent(a, b, runtime);
     for (const Value* value : {&a, &b}) {
         if (value->is_undefined()) throw Failure(value->undefined_message());
     }
@@ -251,7 +252,6 @@ Value apply(Operator op, const Value& a, const Value& b, Runtime& runtime) {
     if (a.is_number() && b.is_number()) {
         return Value::real(of_floats(op, a.number(), b.number()));
     }
-    if (op == Operator::kModulo && a.is_string()) return format_percent(a, b, runtime);
     if (op == Operator::kAdd && a.is_string() && b.is_string()) return join_texts(a, b, runtime);
     if (op == Operator::kAdd && is_list_or_tuple(a) && a.kind() == b.kind()) {
         return join_items(a, b, runtime);

@@ -137,6 +137,8 @@ size_t hash_of(const Value& value, Meter& meter) {
             for (const Value& item : value.items()) hash = hash * 31 + hash_of(item, meter);
             return hash;
         }
+        case Kind::kRange:
+            return std::hash<int64_t>()(value.range().length);
         case Kind::kUndefined:
         case Kind::kNone:
             return static_cast<size_t>(value.kind());

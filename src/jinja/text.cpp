@@ -95,7 +95,7 @@ std::vector<std::string_view> split_at_spaces(std::string_view text, int64_t lim
     std::string_view rest = strip(text, std::nullopt, Side::kLeft);
     while (!rest.empty()) {
         if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-            parts.push_back(strip(rest, std::nullopt, Side::kRight));
+            parts.push_back(rest);
             break;
         }
         size_t end = 0;
@@ -111,7 +111,7 @@ std::vector<std::string_view> split_at_spaces_from_right(std::string_view text, 
     std::string_view rest = strip(text, std::nullopt, Side::kRight);
     while (!rest.empty()) {
         if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-            parts.push_back(strip(rest, std::nullopt, Side::kLeft));
+            parts.push_back(rest);
             break;
         }
         size_t start = rest.size();

@@ -151,16 +151,17 @@ Value indent_filter(Runtime& runtime, const Value& value, const Arguments& argum
 
 Value truncate_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
     const Bound bound = arguments.bind("truncate", {"length", "killwords", "end", "leeway"});
-    if (!value.is_string()) throw Failure("truncate takes a string, not " + type_name(value));
-    const int64_t length = bound.integer_or(0, 255);
+    const int64_t most = bound.integer_or(0, 255);
     const std::string end = bound.string_or(2, "...");
     const int64_t leeway = bound.is_set(3) ? bound.integer(3) : 5;
-    if (length < num_characters(end)) throw Failure("truncate: length is shorter than the end");
+    if (most < num_characters(end)) throw Failure("truncate: length is shorter than the end");
     if (leeway < 0) throw Failure("truncate: leeway is negative");
-    if (value.text().length - leeway <= length) return value;
+    const auto size = length(value);
+    if (size && *size - leeway <= most) return value;
+    if (!value.is_string()) throw Failure("truncate takes a string, not " + type_name(value));
     runtime.meter().charge_text(value.str().size());
     std::string out =
-        value.str().substr(0, byte_of_character(value.str(), length - num_characters(end)));
+        value.str().substr(0, byte_of_character(value.str(), most - num_characters(end)));
     if (!bound.truthy_or(1, false)) out = out.substr(0, out.rfind(' '));
     return Value::string(out + end, value.text().markup);
 }

@@ -211,6 +211,7 @@ const Text& Value::text() const { return static_cast<const Text&>(*payload_); }
 const std::vector<Value>& Value::items() const {
     return static_cast<const Sequence&>(*payload_).items;
 }
+const char* Value::view_name() const { return static_cast<const Sequence&>(*payload_).name; }
 const Dict& Value::dict() const { return static_cast<const Dict&>(*payload_); }
 const Range& Value::range() const { return static_cast<const Range&>(*payload_); }
 Iterator& Value::iterator() const { return static_cast<Iterator&>(*payload_); }
@@ -334,7 +335,7 @@ std::string type_name(const Value& value) {
         case Kind::kDict:
             return "dict";
         case Kind::kView:
-            return "dict view";
+            return value.view_name();
         case Kind::kRange:
             return "range";
         case Kind::kIterator:

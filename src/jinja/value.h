@@ -105,6 +105,7 @@ public:
     [[nodiscard]] const Text& text() const;
     [[nodiscard]] const std::string& str() const { return text().bytes; }
     [[nodiscard]] const std::vector<Value>& items() const;
+    [[nodiscard]] const char* view_name() const;  ///< kView
     [[nodiscard]] const Dict& dict() const;
     [[nodiscard]] const Range& range() const;
     [[nodiscard]] Iterator& iterator() const;
