@@ -1,5 +1,5 @@
 # A folder of src includes only itself and folders above it in this list: cmake -DSOURCE_DIR=... -P layering_test.cmake
-set(layers base kernels tensor io jinja tokenizer kvcache attention model engine compress eval cli)
+set(layers base kernels tensor io jinja tokenizer kvcache attention model engine chat compress eval cli)
 
 file(GLOB folders RELATIVE ${SOURCE_DIR}/src ${SOURCE_DIR}/src/*)
 set(failures "")

@@ -50,6 +50,33 @@ void add_cache_flags(CLI::App& app, CommonOptions& options) {
         ->capture_default_str();
 }
 
+void add_generation_flags(CLI::App& app, GenerationOptions& generation) {
+    SamplingOptions& sampling = generation.sampling;
+    app.add_option("-n,--max-new-tokens", generation.max_new_tokens, "most tokens to generate")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--temperature", sampling.temperature, "0 takes the likeliest token")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--top-k", sampling.top_k, "choose from the k likeliest tokens; 0 is all")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--top-p", sampling.top_p, "... from the fewest that hold this probability")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    app.add_option("--min-p", sampling.min_p, "... from those this share as likely as the first")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    app.add_option("--repeat-penalty", sampling.repeat_penalty,
+                   "make tokens that were there less likely; 1 is off")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--seed", sampling.seed, "of the random choices")->capture_default_str();
+    app.add_option("--stop", generation.stop, "end before this text; may be given again")
+        ->type_name("S")
+        ->allow_extra_args(false);
+}
+
 std::string model_directory(const std::string& model) {
     if (model != "small" || std::filesystem::exists(model)) return model;
     for (const char* place : {LOWKEY_SMALL_MODEL, LOWKEY_INSTALLED_SMALL_MODEL}) {
@@ -150,6 +177,11 @@ int32_t document_start(const Tokenizer& tokenizer, const Model& model) {
     if (!config.eos_ids.empty()) return config.eos_ids.front();
     throw UsageError("the model names no token that begins a text", checkpoint.config_path(),
                      "calibrate with --text");
+}
+
+void print_now(std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
 }
 
 nlohmann::json to_json(const CacheUsage& usage) {

@@ -6,9 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/generation.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
@@ -38,6 +40,11 @@ void add_run_flags(CLI::App& app, CommonOptions& options);
 /// --plan, --kv-budget, --prefill-chunk.
 void add_cache_flags(CLI::App& app, CommonOptions& options);
 
+/// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty,
+/// --seed,
+/// --stop. The defaults are what `generation` holds.
+void add_generation_flags(CLI::App& app, GenerationOptions& generation);
+
 /// The model that the options name: a directory, or `small` for the built-in one. Sets the number
 /// of threads, and whether progress is shown.
 std::shared_ptr<const Model> load_model(const CommonOptions& options);
@@ -63,6 +70,8 @@ std::optional<int32_t> leading_token(const Tokenizer& tokenizer);
 /// Throws UsageError if none.
 int32_t document_start(const Tokenizer& tokenizer, const Model& model);
 
+/// Writes text to standard output at once, as it comes from a model.
+void print_now(std::string_view text);
 /// The `cache` object of every command's JSON.
 nlohmann::json to_json(const CacheUsage& usage);
 /// Prints exactly one JSON object on stdout.

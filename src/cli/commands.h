@@ -6,6 +6,7 @@ namespace lowkey::cli {
 
 // One per file of this folder.
 void add_calibrate(CLI::App& program);
+void add_chat(CLI::App& program);
 void add_demo(CLI::App& program);
 void add_detokenize(CLI::App& program);
 void add_eval(CLI::App& program);
@@ -15,6 +16,7 @@ void add_info(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_logits(CLI::App& program);
 void add_plan(CLI::App& program);
+void add_template(CLI::App& program);
 void add_tokenize(CLI::App& program);
 
 }  // namespace lowkey::cli

@@ -70,10 +70,7 @@ void run(const Options& options) {
             read_generation_config(*engine.model().weights().checkpoint, tokenizer.get()).eos_ids;
     }
     if (!options.json) {
-        how.on_text = [](std::string_view text) {
-            std::fwrite(text.data(), 1, text.size(), stdout);
-            std::fflush(stdout);
-        };
+        how.on_text = print_now;
     }
     const auto sequence = engine.new_sequence();
     const Generation result = generate(engine, *sequence, tokenizer.get(), prompt, how);
@@ -111,31 +108,7 @@ void add_generate(CLI::App& program) {
     prompt->require_option(1);
     add_run_flags(*app, *options);
     add_cache_flags(*app, *options);
-    GenerationOptions& generation = options->generation;
-    SamplingOptions& sampling = generation.sampling;
-    app->add_option("-n,--max-new-tokens", generation.max_new_tokens, "most tokens to generate")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app->add_option("--temperature", sampling.temperature, "0 takes the likeliest token")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app->add_option("--top-k", sampling.top_k, "choose from the k likeliest tokens; 0 is all")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app->add_option("--top-p", sampling.top_p, "... from the fewest that hold this probability")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    app->add_option("--min-p", sampling.min_p, "... from those this share as likely as the first")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    app->add_option("--repeat-penalty", sampling.repeat_penalty,
-                    "make tokens that were there less likely; 1 is off")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
-    app->add_option("--seed", sampling.seed, "of the random choices")->capture_default_str();
-    app->add_option("--stop", generation.stop, "end before this text; may be given again")
-        ->type_name("S")
-        ->allow_extra_args(false);
+    add_generation_flags(*app, options->generation);
     app->add_flag("--ignore-eos", options->ignore_eos, "go on after the model's end token");
     app->callback([options] { run(*options); });
 }

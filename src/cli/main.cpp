@@ -18,9 +18,11 @@ int run(int argc, char** argv) {
     program.set_version_flag("--version", LOWKEY_VERSION);
     lowkey::cli::add_info(program);
     lowkey::cli::add_generate(program);
+    lowkey::cli::add_chat(program);
     lowkey::cli::add_demo(program);
     lowkey::cli::add_calibrate(program);
     lowkey::cli::add_plan(program);
+    lowkey::cli::add_template(program);
     lowkey::cli::add_tokenize(program);
     lowkey::cli::add_detokenize(program);
     lowkey::cli::add_inspect(program);

@@ -65,12 +65,16 @@ Tensor Engine::decode(SequenceCache& sequence, int32_t token) {
     return logits;
 }
 
-Tensor Engine::prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens) {
+Tensor Engine::prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens,
+                              const std::function<void()>& between_chunks) {
     if (tokens.empty()) throw UsageError("the prompt is empty", "", "give at least one token");
     Tensor logits(DType::kF32, {model_->config().vocab_size});
     const auto last = static_cast<int64_t>(tokens.size()) - 1;
     prefill(sequence, tokens, [&](int64_t first, const float* hidden, int64_t n) {
-        if (first + n - 1 != last) return;
+        if (first + n - 1 != last) {
+            if (between_chunks) between_chunks();
+            return;
+        }
         model_->logits(hidden + (n - 1) * model_->config().hidden_size, 1, logits.f32().data());
     });
     return logits;

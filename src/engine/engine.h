@@ -58,8 +58,10 @@ public:
     void prefill(SequenceCache& sequence, std::span<const int32_t> tokens, const HiddenSink& sink);
     /// Appends one token; returns logits [vocab_size].
     Tensor decode(SequenceCache& sequence, int32_t token);
-    /// prefill() that returns the logits [vocab_size] after the last token.
-    Tensor prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens);
+    /// prefill() that returns the logits [vocab_size] after the last token. `between_chunks` may
+    /// throw to give up; the sequence then holds the chunks so far.
+    Tensor prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens,
+                          const std::function<void()>& between_chunks = {});
 
     [[nodiscard]] CacheUsage usage(const SequenceCache& sequence) const;
 

@@ -52,6 +52,24 @@ private:
     std::string text_;
 };
 
+/// should_stop() said so between two chunks of the prompt.
+struct Interrupted {};
+
+/// Runs the prompt; nothing when it was interrupted.
+std::optional<Tensor> run_prompt(Engine& engine, SequenceCache& sequence,
+                                 std::span<const int32_t> prompt,
+                                 const std::function<bool()>& should_stop) {
+    const auto check = [&] {
+        if (should_stop && should_stop()) throw Interrupted();
+    };
+    try {
+        check();
+        return engine.prefill_logits(sequence, prompt, check);
+    } catch (const Interrupted&) {
+        return std::nullopt;
+    }
+}
+
 /// New tokens that the context leaves room for, at most those asked for; the last one is not
 /// cached.
 int64_t admit(const Engine& engine, const SequenceCache& sequence, int64_t prompt_tokens,
@@ -81,6 +99,8 @@ const char* finish_reason_name(FinishReason reason) {
             return "stop";
         case FinishReason::kContext:
             return "context";
+        case FinishReason::kInterrupted:
+            return "interrupted";
     }
     return "";
 }
@@ -94,16 +114,25 @@ Generation generate(Engine& engine, SequenceCache& sequence, const Tokenizer* to
     const int64_t limit = admit(engine, sequence, result.prompt_tokens, options.max_new_tokens);
 
     auto start = Clock::now();
-    Tensor logits = engine.prefill_logits(sequence, prompt);
+    std::optional<Tensor> logits = run_prompt(engine, sequence, prompt, options.should_stop);
     result.prefill_seconds = seconds_since(start);
+    if (!logits) {
+        result.finish_reason = FinishReason::kInterrupted;
+        result.cache = engine.usage(sequence);
+        return result;
+    }
 
     start = Clock::now();
     result.finish_reason =
         limit < options.max_new_tokens ? FinishReason::kContext : FinishReason::kLength;
     std::vector<int32_t> tokens(prompt.begin(), prompt.end());
     while (static_cast<int64_t>(result.ids.size()) < limit) {
+        if (!result.ids.empty() && options.should_stop && options.should_stop()) {
+            result.finish_reason = FinishReason::kInterrupted;
+            break;
+        }
         if (!result.ids.empty()) logits = engine.decode(sequence, result.ids.back());
-        const int32_t id = sampler.sample(logits.f32(), tokens);
+        const int32_t id = sampler.sample(logits->f32(), tokens);
         tokens.push_back(id);
         result.ids.push_back(id);
         if (std::find(options.eos_ids.begin(), options.eos_ids.end(), id) !=

@@ -22,11 +22,14 @@ struct GenerationOptions {
     std::vector<std::string> stop = {};  ///< so does any of these, found in the text
     /// Gets the text as it comes, in whole UTF-8 characters. May throw; the generation then ends.
     std::function<void(std::string_view text)> on_text = {};
+    /// Asked before every forward pass: true ends the generation with what there is.
+    std::function<bool()> should_stop = {};
 };
 
-/// Why a generation ended: max_new_tokens, an end token, a stop string, or the model's context.
-enum class FinishReason { kLength, kEos, kStop, kContext };
-/// "length", "eos", "stop", "context"
+/// Why a generation ended: max_new_tokens, an end token, a stop string, the model's context, or
+/// should_stop().
+enum class FinishReason { kLength, kEos, kStop, kContext, kInterrupted };
+/// "length", "eos", "stop", "context", "interrupted"
 const char* finish_reason_name(FinishReason reason);
 
 /// What came of it.
@@ -41,7 +44,8 @@ struct Generation {
 };
 
 /// Continues `sequence`, which may hold earlier tokens, by a prompt and then by what the model
-/// says. The sequence ends up holding all but the last generated token. Without a tokenizer (null)
+/// says. The sequence ends up holding all but the last generated token (interrupted in the prompt:
+/// part of the prompt). Without a tokenizer (null)
 /// there is no text. Throws before anything is computed: UsageError for an empty prompt, a prompt
 /// that leaves no room in the context, bad settings, and stop strings without a tokenizer;
 /// BudgetError when the cache could not hold prompt and max_new_tokens.

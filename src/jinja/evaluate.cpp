@@ -90,11 +90,15 @@ Value Interpreter::value_of(const Call& node) {
     return call(callee, arguments);
 }
 
-Value Interpreter::value_of(const Filter& node) { return filtered(node, evaluate(*node.value)); }
+Value Interpreter::value_of(const Filter& node) {
+    const Value value = evaluate(*node.value);
+    return filter(node.name, value, evaluate(node.arguments));
+}
 
-// The first filter of a block has no value of its own: it gets what the block rendered.
+// The first filter of a block's chain has no value of its own: it gets what the block rendered.
 Value Interpreter::filtered(const Filter& node, const Value& input) {
-    return filter(node.name, input, evaluate(node.arguments));
+    const Value value = node.value ? filtered(std::get<Filter>(node.value->node), input) : input;
+    return filter(node.name, value, evaluate(node.arguments));
 }
 
 Value Interpreter::value_of(const Test& node) {

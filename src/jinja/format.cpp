@@ -398,7 +398,8 @@ public:
     void check_all_used() const {
         const bool left = value_.is(Kind::kTuple) ? used_ < value_.items().size() : used_ == 0;
         // Python takes whatever has items for a mapping, of which not all need be used.
-        const bool mapping = value_.is(Kind::kDict) || value_.is(Kind::kList) || value_.is(Kind::kRange) || value_.is_undefined();
+        const bool mapping = value_.is(Kind::kDict) || value_.is(Kind::kList) ||
+                             value_.is(Kind::kRange) || value_.is_undefined();
         if (left && !used_by_name_ && !mapping) {
             throw Failure("not all arguments converted during string formatting");
         }

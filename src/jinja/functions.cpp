@@ -196,7 +196,7 @@ Value strftime_function(Runtime& /*runtime*/, const Arguments& arguments) {
     const std::string format = " " + expand_microseconds(bound.string(0), now.tv_usec);
     std::array<char, 8192> buffer{};
     const size_t size = std::strftime(buffer.data(), buffer.size(), format.c_str(), &local);
-    if (size == 0) throw Failure("a time that is too long", Failure::Reason::kLimit);
+    if (size == 0) throw Failure("a time of more than 8 KiB", Failure::Reason::kLimit);
     return Value::string(std::string(buffer.data() + 1, size - 1));
 }
 

@@ -35,7 +35,9 @@ void read_special_tokens(const JsonReader& root, TokenizerConfig& config) {
         if (!known) config.special_tokens.push_back(std::move(token));
     };
     for (const char* role : kRoles) {
-        if (root.has(role)) add(root.at(role));
+        if (!root.has(role)) continue;
+        add(root.at(role));
+        config.role_tokens.emplace(role, read_special_token(root.at(role)).content);
     }
     if (root.has("additional_special_tokens")) {
         const JsonReader more = root.at("additional_special_tokens");

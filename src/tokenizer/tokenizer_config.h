@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@ namespace lowkey {
 /// What tokenizer_config.json and special_tokens_map.json say that the tokenizer's own files do
 /// not.
 struct TokenizerConfig {
+    /// Texts of the tokens that have a role, as "pad_token".
+    std::map<std::string, std::string> role_tokens;
     std::optional<std::string> bos_token;
     std::optional<std::string> eos_token;
     std::optional<bool> add_bos_token;

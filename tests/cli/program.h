@@ -27,10 +27,12 @@ protected:
         [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(out); }
     };
 
-    [[nodiscard]] Result run(const std::vector<std::string>& arguments) const {
+    /// `input` is what it finds on standard input.
+    [[nodiscard]] Result run(const std::vector<std::string>& arguments,
+                             const std::string& input = "") const {
         std::string command = quoted(LOWKEY_PROGRAM);
         for (const std::string& argument : arguments) command.append(" ").append(quoted(argument));
-        command += " 2>" + quoted(path("stderr")) + " </dev/null";
+        command += " 2>" + quoted(path("stderr")) + " <" + quoted(file("stdin", input));
         Result result;
         FILE* pipe = popen(command.c_str(), "r");
         if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
@@ -43,6 +45,7 @@ protected:
         result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
         result.err = read("stderr");
         std::filesystem::remove(path("stderr"));
+        std::filesystem::remove(path("stdin"));
         return result;
     }
     /// The one JSON object that a successful run prints.
