@@ -27,6 +27,15 @@ protected:
         return json_of({"generate", "small", "-p", prompt, "-n", tokens}).at("text");
     }
 
+    /// Whether this stands in the file `err` before long.
+    [[nodiscard]] bool says(const std::string& text) const {
+        for (int i = 0; i < 30'000; ++i) {
+            if (read("err").find(text) != std::string::npos) return true;
+            usleep(1000);
+        }
+        return false;
+    }
+
     // generate puts bos first by itself, as this does.
     std::string template_ = file("t.jinja",
                                  "{{ bos_token }}{% for m in messages %}{{ m.content }}\n"
@@ -143,9 +152,7 @@ TEST_F(ChatCommand, AnInterruptEndsTheAnswerOnly) {
     chat.say("Once upon a time\n");
     EXPECT_NE(chat.read_some(), "");
     chat.interrupt();
-    while (read("err").find("(interrupted)") == std::string::npos) {
-        ASSERT_NE(chat.read_some(), "") << "the program ended: " << read("err");
-    }
+    ASSERT_TRUE(says("(interrupted)")) << read("err");
     chat.say("/system Still there\n/exit\n");
     EXPECT_EQ(chat.finish(), 0);
 }
@@ -154,7 +161,7 @@ TEST_F(ChatCommand, AnInterruptAtThePromptLeaves) {
     RunningChat chat(command({"-n", "1"}), path("err"));
     chat.say("Hello\n");
     EXPECT_NE(chat.read_some(), "");
-    while (read("err").find("generated") == std::string::npos) usleep(1000);
+    ASSERT_TRUE(says("generated")) << read("err");
     usleep(100'000);
     chat.interrupt();
     EXPECT_EQ(chat.finish(), 0);
