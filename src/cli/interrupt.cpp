@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kInterruptedExitCode = 128 + SIGINT;
 
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler reaches nothing
-// else
+// A signal handler reaches nothing else than a global variable.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 volatile std::sig_atomic_t interrupt_pressed = 0;
 
 // Does only what a signal handler may.

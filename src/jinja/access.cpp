@@ -1,4 +1,6 @@
 // Attributes, items and slices of values (declared in runtime.h).
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/unicode.h"
@@ -32,7 +34,7 @@ std::string object_name(const Value& object) {
 }
 
 Value no_attribute(const Value& object, const std::string& name) {
-    return Value::undefined("'" + object_name(object) + "' has no attribute '" + name + "'");
+    return Value::undefined(fmt::format("'{}' has no attribute '{}'", object_name(object), name));
 }
 
 Value no_element(const Value& object, const Value& key, Meter& meter) {
@@ -59,8 +61,8 @@ Method find_method(const Value& object, const std::string& name) {
 std::optional<Value> own_attribute(const Value& object, const std::string& name) {
     if (object.is(Kind::kObject)) return object.object().attribute(name);
     if (is_forbidden_method(object.kind(), name)) {
-        return Value::undefined("access to attribute '" + name + "' of '" + type_name(object) +
-                                "' object is unsafe.");
+        return Value::undefined(fmt::format("access to attribute '{}' of '{}' object is unsafe.",
+                                            name, type_name(object)));
     }
     if (const Method method = find_method(object, name); method != nullptr) {
         return Value::object(std::make_shared<BoundMethod>(object, method));
@@ -189,7 +191,7 @@ Value slice_of(const Value& object, const Value& start, const Value& stop, const
     const bool sliced = object.is_string() || object.is(Kind::kList) || object.is(Kind::kTuple) ||
                         object.is(Kind::kRange);
     // Unlike a missing item, this is an error at once.
-    if (!sliced) throw Failure("'" + type_name(object) + "' object cannot be sliced");
+    if (!sliced) throw Failure(fmt::format("'{}' object cannot be sliced", type_name(object)));
     for (const Value* part : {&start, &stop, &step}) {
         if (!part->is_none() && !part->is_integral()) {
             throw Failure("slice indices must be integers or None");

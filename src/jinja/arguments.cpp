@@ -1,5 +1,7 @@
 #include "jinja/arguments.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace lowkey::jinja {
@@ -55,10 +57,11 @@ Bound Arguments::bind(const std::string& function, std::initializer_list<const c
     for (const auto& [name, value] : named) {
         const auto found = std::find(parameters.begin(), parameters.end(), name);
         if (found == parameters.end()) {
-            throw Failure(function + "() got an unexpected keyword argument '" + name + "'");
+            throw Failure(
+                fmt::format("{}() got an unexpected keyword argument '{}'", function, name));
         }
         auto& place = values[static_cast<size_t>(found - parameters.begin())];
-        if (place) throw Failure(function + "() got two values for '" + name + "'");
+        if (place) throw Failure(fmt::format("{}() got two values for '{}'", function, name));
         place = value;
     }
     for (size_t i = 0; i < required; ++i) {

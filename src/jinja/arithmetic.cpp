@@ -1,5 +1,7 @@
 #include "jinja/arithmetic.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstdlib>
 
@@ -189,7 +191,7 @@ Value join_items(const Value& a, const Value& b, Runtime& runtime) {
 
 [[noreturn]] void wrong_types(Operator op, const Value& a, const Value& b) {
     if (op == Operator::kAdd && a.is_string()) {
-        throw Failure("can only concatenate str (not \"" + type_name(b) + "\") to str");
+        throw Failure(fmt::format("can only concatenate str (not \"{}\") to str", type_name(b)));
     }
     throw Failure(std::string("unsupported operand types for ") + symbol(op) + ": '" +
                   type_name(a) + "' and '" + type_name(b) + "'");
@@ -270,7 +272,8 @@ Value apply(Operator op, const Value& a, const Value& b, Runtime& runtime) {
 Value negate(const Value& value) {
     if (value.is_undefined()) throw Failure(value.undefined_message());
     if (value.is(Kind::kFloat)) return Value::real(-value.real());
-    if (!value.is_integral()) throw Failure("bad operand type for -: '" + type_name(value) + "'");
+    if (!value.is_integral())
+        throw Failure(fmt::format("bad operand type for -: '{}'", type_name(value)));
     if (value.integer() == INT64_MIN) overflow();
     return Value::integer(-value.integer());
 }
@@ -278,7 +281,8 @@ Value negate(const Value& value) {
 Value positive(const Value& value) {
     if (value.is_undefined()) throw Failure(value.undefined_message());
     if (value.is(Kind::kFloat)) return value;
-    if (!value.is_integral()) throw Failure("bad operand type for +: '" + type_name(value) + "'");
+    if (!value.is_integral())
+        throw Failure(fmt::format("bad operand type for +: '{}'", type_name(value)));
     return Value::integer(value.integer());
 }
 

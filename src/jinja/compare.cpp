@@ -1,5 +1,7 @@
 #include "jinja/compare.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -86,7 +88,7 @@ bool less(const Value& a, const Value& b, Meter& meter) {
     if (a.kind() == b.kind() && (a.is(Kind::kList) || a.is(Kind::kTuple))) {
         return less_items(a.items(), b.items(), meter);
     }
-    throw Failure("'" + type_name(a) + "' and '" + type_name(b) + "' cannot be put in order");
+    throw Failure(fmt::format("'{}' and '{}' cannot be put in order", type_name(a), type_name(b)));
 }
 
 bool less_equal(const Value& a, const Value& b, Meter& meter) {
@@ -97,14 +99,15 @@ bool less_equal(const Value& a, const Value& b, Meter& meter) {
 bool contains(const Value& container, const Value& item, Meter& meter) {
     if (container.is_string()) {
         if (!item.is_string()) {
-            throw Failure("'in <string>' requires string as left operand, not " + type_name(item));
+            throw Failure(fmt::format("'in <string>' requires string as left operand, not {}",
+                                      type_name(item)));
         }
         meter.charge_text(container.str().size());
         return find_bytes(container.str(), item.str(), 0) != std::string::npos;
     }
     if (container.is(Kind::kDict)) return container.dict().find(item, meter) != nullptr;
     if (!is_iterable(container)) {
-        throw Failure("argument of type '" + type_name(container) + "' is not iterable");
+        throw Failure(fmt::format("argument of type '{}' is not iterable", type_name(container)));
     }
     if (container.has_items()) {  // without copying them
         const std::vector<Value>& items = container.items();
@@ -145,7 +148,7 @@ size_t hash_of(const Value& value, Meter& meter) {
         case Kind::kObject:
             return std::hash<const void*>()(&value.object());
         default:
-            throw Failure("unhashable type: '" + type_name(value) + "'");
+            throw Failure(fmt::format("unhashable type: '{}'", type_name(value)));
     }
 }
 

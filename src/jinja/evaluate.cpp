@@ -1,4 +1,6 @@
 // The interpreter's expressions.
+#include <fmt/format.h>
+
 #include "jinja/arithmetic.h"
 #include "jinja/compare.h"
 #include "jinja/functions.h"
@@ -23,7 +25,7 @@ Value Interpreter::optional(const ExpressionPtr& expression) {
 Value Interpreter::value_of(const Name& node) {
     if (const Value* variable = scope_->find(node.name)) return *variable;
     if (const Value* function = find_function(node.name)) return *function;
-    return Value::undefined("'" + node.name + "' is undefined");
+    return Value::undefined(fmt::format("'{}' is undefined", node.name));
 }
 
 Value Interpreter::value_of(const ListLiteral& node) {

@@ -1,5 +1,7 @@
 #include "jinja/expression_parser.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -42,7 +44,7 @@ std::optional<Operator> operator_of(const Token& token, std::initializer_list<co
 
 ExpressionParser::Nested::Nested(ExpressionParser& parser) : parser_(parser) {
     if (parser_.nesting_ >= kMaxNested) {
-        parser_.fail("nested deeper than " + std::to_string(kMaxNested) + " levels");
+        parser_.fail(fmt::format("nested deeper than {} levels", kMaxNested));
     }
     ++parser_.nesting_;
 }
@@ -75,7 +77,7 @@ bool ExpressionParser::skip_name(std::string_view name) {
 
 void ExpressionParser::expect_operator(std::string_view symbol) {
     if (!skip_operator(symbol)) {
-        fail("expected '" + std::string(symbol) + "', got '" + describe(current()) + "'");
+        fail(fmt::format("expected '{}', got '{}'", std::string(symbol), describe(current())));
     }
 }
 
@@ -85,7 +87,7 @@ void ExpressionParser::expect(TokenKind kind, const char* what) {
 }
 
 std::string ExpressionParser::expect_name() {
-    if (!at(TokenKind::kName)) fail("expected a name, got '" + describe(current()) + "'");
+    if (!at(TokenKind::kName)) fail(fmt::format("expected a name, got '{}'", describe(current())));
     return advance().text;
 }
 
@@ -100,7 +102,7 @@ void ExpressionParser::fail_unsupported(const std::string& what) const {
 template <typename Node>
 ExpressionPtr ExpressionParser::make(Node node, int line, int below) {
     if (below >= kMaxDepth) {
-        fail("an expression nested deeper than " + std::to_string(kMaxDepth) + " levels");
+        fail(fmt::format("an expression nested deeper than {} levels", kMaxDepth));
     }
     auto out = std::make_unique<Expression>();
     out->node = std::move(node);
@@ -141,7 +143,7 @@ ExpressionPtr ExpressionParser::tuple(const TupleRules& rules) {
     }
     if (!is_tuple && items.size() == 1) return std::move(items.front());
     if (items.empty() && !rules.in_parentheses) {
-        fail("expected an expression, got '" + describe(current()) + "'");
+        fail(fmt::format("expected an expression, got '{}'", describe(current())));
     }
     return make_literal(std::move(items), true, line);
 }
@@ -305,7 +307,7 @@ ExpressionPtr ExpressionParser::primary() {
     }
     if (skip_operator("[")) return list();
     if (skip_operator("{")) return dict();
-    fail("unexpected '" + describe(current()) + "'");
+    fail(fmt::format("unexpected '{}'", describe(current())));
 }
 
 ExpressionPtr ExpressionParser::named() {
@@ -464,7 +466,7 @@ ExpressionPtr ExpressionParser::call(ExpressionPtr callee) {
 
 std::string ExpressionParser::dotted_name() {
     std::string name = expect_name();
-    while (skip_operator(".")) name += "." + expect_name();
+    while (skip_operator(".")) name.append(".").append(expect_name());
     return name;
 }
 

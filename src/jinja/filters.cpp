@@ -1,5 +1,7 @@
 #include "jinja/filters.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -10,7 +12,7 @@ FilterCode find_filter(const std::string& name) {
         "filesizeformat", "forceescape", "pprint",   "random",
         "striptags",      "urlize",      "wordwrap", "xmlattr"};
     if (std::find(unsupported.begin(), unsupported.end(), name) != unsupported.end()) {
-        throw Failure("the filter '" + name + "'", Failure::Reason::kUnsupported);
+        throw Failure(fmt::format("the filter '{}'", name), Failure::Reason::kUnsupported);
     }
     const FilterCode text = find_text_filter(name);
     return text != nullptr ? text : find_sequence_filter(name);

@@ -1,5 +1,7 @@
 #include "jinja/format.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -57,7 +59,7 @@ public:
             out = out * 10 + (take() - '0');
             if (out > most) {
                 throw Failure(
-                    "a format with a width or precision of more than " + std::to_string(most),
+                    fmt::format("a format with a width or precision of more than {}", most),
                     Failure::Reason::kLimit);
             }
         }
@@ -221,7 +223,7 @@ std::string format_value(const Value& value, const Spec& spec, Runtime& runtime)
     const std::string text = to_text(value, runtime.meter());
     if (!value.is_string() && !value.is(Kind::kBool) &&
         (spec.width > 0 || spec.precision >= 0 || spec.align != 0)) {
-        throw Failure("unsupported format string passed to " + type_name(value));
+        throw Failure(fmt::format("unsupported format string passed to {}", type_name(value)));
     }
     if (spec.align == '=') throw Failure("'=' alignment not allowed in string format specifier");
     return format_text(text, spec);
@@ -248,7 +250,7 @@ Spec parse_spec(std::string_view text) {
     }
     spec.alternate = cursor.take_if('#');
     if (cursor.take_if('0') && spec.align == 0) {
-        spec.fill = "0";
+        spec.fill = std::string(1, '0');
         spec.align = '=';
     }
     spec.width = std::max<int64_t>(cursor.number(kMaxWidth), 0);
@@ -258,7 +260,8 @@ Spec parse_spec(std::string_view text) {
         if (spec.precision < 0) throw Failure("Format specifier missing precision");
     }
     spec.type = cursor.take();
-    if (!cursor.done()) throw Failure("Invalid format specifier '" + std::string(text) + "'");
+    if (!cursor.done())
+        throw Failure(fmt::format("Invalid format specifier '{}'", std::string(text)));
     return spec;
 }
 
@@ -274,14 +277,13 @@ public:
         Cursor cursor(text);
         while (!cursor.done()) {
             const char c = cursor.take();
-            if ((c == '{' || c == '}') && cursor.take_if(c)) {
+            const bool brace = c == '{' || c == '}';
+            if (!brace || cursor.take_if(c)) {  // a doubled brace is one
                 out += c;
             } else if (c == '}') {
                 throw Failure("Single '}' encountered in format string");
-            } else if (c == '{') {
-                out += field(cursor, depth);
             } else {
-                out += c;
+                out += field(cursor, depth);
             }
             if (static_cast<int64_t>(out.size()) > runtime_.meter().limits().max_text_bytes) {
                 runtime_.meter().charge_text(out.size());
@@ -359,13 +361,13 @@ private:
             const size_t place =
                 name.empty() ? automatic_++ : static_cast<size_t>(std::atoll(name.c_str()));
             if (place >= arguments_.positional.size()) {
-                throw Failure("Replacement index " + std::to_string(place) +
-                              " out of range for positional args tuple");
+                throw Failure(fmt::format(
+                    "Replacement index {} out of range for positional args tuple", place));
             }
             return arguments_.positional[place];
         }
         const Value* value = arguments_.find(name);
-        if (value == nullptr) throw Failure("format() has no argument '" + name + "'");
+        if (value == nullptr) throw Failure(fmt::format("format() has no argument '{}'", name));
         return *value;
     }
 
@@ -392,7 +394,8 @@ public:
         used_by_name_ = true;
         if (!value_.is(Kind::kDict)) throw Failure("format requires a mapping");
         const Value* found = value_.dict().find(Value::string(name), meter);
-        if (found == nullptr) throw Failure("the format string's key '" + name + "' is missing");
+        if (found == nullptr)
+            throw Failure(fmt::format("the format string's key '{}' is missing", name));
         return *found;
     }
     void check_all_used() const {
@@ -416,7 +419,7 @@ int64_t star_or_number(Cursor& cursor, PercentArguments& arguments, int64_t most
     const Value value = arguments.next();
     if (!value.is_integral()) throw Failure("* wants int");
     if (value.integer() > most || value.integer() < -most) {
-        throw Failure("a format with a width or precision of more than " + std::to_string(most),
+        throw Failure(fmt::format("a format with a width or precision of more than {}", most),
                       Failure::Reason::kLimit);
     }
     return value.integer();
@@ -446,7 +449,7 @@ Spec parse_percent_spec(Cursor& cursor, PercentArguments& arguments) {
         spec.precision = std::max<int64_t>(star_or_number(cursor, arguments, kMaxPrecision), 0);
     }
     if (zero && spec.align == 0) {
-        spec.fill = "0";
+        spec.fill = std::string(1, '0');
         spec.align = '=';
     }
     if (spec.align == 0) spec.align = '>';
@@ -457,7 +460,7 @@ Spec parse_percent_spec(Cursor& cursor, PercentArguments& arguments) {
 std::string percent_text(const std::string& text, Spec spec) {
     if (spec.align == '=') {
         spec.align = '>';
-        spec.fill = " ";
+        spec.fill = std::string(1, ' ');
     }
     return format_text(text, spec);
 }
@@ -497,7 +500,8 @@ std::string percent_value(const Value& value, Spec spec, bool markup, Runtime& r
         case 'F':
         case 'g':
         case 'G':
-            if (!value.is_number()) throw Failure("must be real number, not " + type_name(value));
+            if (!value.is_number())
+                throw Failure(fmt::format("must be real number, not {}", type_name(value)));
             return format_float(value.number(), spec);
         case 'c': {
             if (value.is_string() && value.text().length == 1)

@@ -1,5 +1,7 @@
 #include "jinja/functions.h"
 
+#include <fmt/format.h>
+
 #include <sys/time.h>
 
 #include <algorithm>
@@ -67,7 +69,7 @@ private:
     }
     Value next(const Arguments& arguments) {
         arguments.expect_none("next");
-        const Value out = items_.items()[next_];
+        Value out = items_.items()[next_];
         next_ = (next_ + 1) % items_.items().size();
         return out;
     }
@@ -99,8 +101,8 @@ private:
 
 void check_attribute_name(const std::string& name) {
     if (name.starts_with("_")) {
-        throw Failure("a namespace cannot have an attribute that begins with an underscore: '" +
-                      name + "'");
+        throw Failure(fmt::format(
+            "a namespace cannot have an attribute that begins with an underscore: '{}'", name));
     }
 }
 
@@ -115,7 +117,8 @@ Dict make_dict(Runtime& runtime, const Arguments& arguments) {
     } else if (!arguments.positional.empty()) {
         for (const Value& item : to_items(arguments.positional.front(), meter)) {
             const std::vector<Value> pair = to_items(item, meter);
-            if (pair.size() != 2) throw Failure("dict() takes pairs, not " + type_name(item));
+            if (pair.size() != 2)
+                throw Failure(fmt::format("dict() takes pairs, not {}", type_name(item)));
             meter.charge(4);
             out.set(pair[0], pair[1], meter);
         }
@@ -185,7 +188,7 @@ std::string expand_microseconds(const std::string& format, int64_t microseconds)
 Value strftime_function(Runtime& /*runtime*/, const Arguments& arguments) {
     const Bound bound = arguments.bind("strftime_now", {"format"}, 1);
     if (bound.string(0).size() > kMaxTimeFormat) {
-        throw Failure("a time format of more than " + std::to_string(kMaxTimeFormat) + " bytes",
+        throw Failure(fmt::format("a time format of more than {} bytes", kMaxTimeFormat),
                       Failure::Reason::kLimit);
     }
     timeval now{};
@@ -193,7 +196,8 @@ Value strftime_function(Runtime& /*runtime*/, const Arguments& arguments) {
     std::tm local{};
     localtime_r(&now.tv_sec, &local);
     // A character in front: nothing written then means that it did not fit.
-    const std::string format = " " + expand_microseconds(bound.string(0), now.tv_usec);
+    const std::string format =
+        fmt::format(" {}", expand_microseconds(bound.string(0), now.tv_usec));
     std::array<char, 8192> buffer{};
     const size_t size = std::strftime(buffer.data(), buffer.size(), format.c_str(), &local);
     if (size == 0) throw Failure("a time of more than 8 KiB", Failure::Reason::kLimit);

@@ -1,5 +1,7 @@
 #include "jinja/interpreter.h"
 
+#include <fmt/format.h>
+
 #include "jinja/filters.h"
 #include "jinja/functions.h"
 #include "jinja/loop.h"
@@ -18,7 +20,8 @@ public:
         : macro_(macro), scope_(std::move(scope)) {}
     [[nodiscard]] std::string type_name() const override { return "Macro"; }
     [[nodiscard]] std::string repr(Meter& /*meter*/) const override {
-        return macro_.name.empty() ? "<Macro anonymous>" : "<Macro " + quoted(macro_.name) + ">";
+        return macro_.name.empty() ? "<Macro anonymous>"
+                                   : fmt::format("<Macro {}>", quoted(macro_.name));
     }
     [[nodiscard]] std::optional<Value> attribute(const std::string& name) override {
         if (name == "name") return Value::string(macro_.name);
@@ -70,7 +73,7 @@ std::string Interpreter::render(const Block& block, const Dict& variables) {
 Value Interpreter::call(const Value& callee, const Arguments& arguments) {
     if (callee.is_undefined()) throw Failure(callee.undefined_message());
     if (!callee.is(Kind::kObject)) {
-        throw Failure("'" + type_name(callee) + "' object is not callable");
+        throw Failure(fmt::format("'{}' object is not callable", type_name(callee)));
     }
     const std::shared_ptr<Object> object = callee.shared_object();
     return object->call(*this, arguments);
@@ -78,7 +81,7 @@ Value Interpreter::call(const Value& callee, const Arguments& arguments) {
 
 Value Interpreter::filter(const std::string& name, const Value& value, const Arguments& arguments) {
     const FilterCode code = find_filter(name);
-    if (code == nullptr) throw Failure("No filter named '" + name + "'.");
+    if (code == nullptr) throw Failure(fmt::format("No filter named '{}'.", name));
     const Meter::Level level(meter());
     meter().charge(1);
     return code(*this, value, arguments);
@@ -86,7 +89,7 @@ Value Interpreter::filter(const std::string& name, const Value& value, const Arg
 
 bool Interpreter::test(const std::string& name, const Value& value, const Arguments& arguments) {
     const ValueTest code = find_test(name);
-    if (code == nullptr) throw Failure("No test named '" + name + "'.");
+    if (code == nullptr) throw Failure(fmt::format("No test named '{}'.", name));
     meter().charge(1);
     return code(*this, value, arguments);
 }
@@ -247,22 +250,23 @@ Value Interpreter::call_macro(const Macro& macro, const ScopePtr& scope,
         if (place < count && place >= arguments.positional.size()) continue;
         if (place == count && name == "caller" && macro.uses_caller) continue;
         if (!macro.uses_kwargs) {
-            throw Failure("macro '" + macro.name + "' takes no keyword argument '" + name + "'");
+            throw Failure(
+                fmt::format("macro '{}' takes no keyword argument '{}'", macro.name, name));
         }
         more_named.set(name, value);
     }
     if (arguments.positional.size() > count && !macro.uses_varargs) {
-        throw Failure("macro '" + macro.name + "' takes not more than " + std::to_string(count) +
-                      " argument(s)");
+        throw Failure(
+            fmt::format("macro '{}' takes not more than {} argument(s)", macro.name, count));
     }
     for (size_t i = 0; i < count; ++i) {
         const auto& [name, fallback] = macro.parameters[i];
         const Value* given =
             i < arguments.positional.size() ? &arguments.positional[i] : arguments.find(name);
-        scope_->set(name, given != nullptr ? *given
-                          : fallback != nullptr
-                              ? evaluate(*fallback)
-                              : Value::undefined("parameter '" + name + "' was not provided"));
+        scope_->set(name, given != nullptr      ? *given
+                          : fallback != nullptr ? evaluate(*fallback)
+                                                : Value::undefined(fmt::format(
+                                                      "parameter '{}' was not provided", name)));
     }
     if (macro.uses_varargs) {
         const auto& given = arguments.positional;

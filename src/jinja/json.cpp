@@ -54,7 +54,8 @@ private:
                 put_dict(value.dict(), level);
                 break;
             default:
-                throw Failure("Object of type " + type_name(value) + " is not JSON serializable");
+                throw Failure(
+                    fmt::format("Object of type {} is not JSON serializable", type_name(value)));
         }
         if (static_cast<int64_t>(out_.size()) > meter_.limits().max_text_bytes) {
             meter_.charge_text(out_.size());
@@ -126,7 +127,8 @@ private:
             case Kind::kFloat:
                 return number(key.real());
             default:
-                throw Failure("keys must be str, int, float, bool or None, not " + type_name(key));
+                throw Failure(fmt::format("keys must be str, int, float, bool or None, not {}",
+                                          type_name(key)));
         }
     }
 
@@ -214,7 +216,7 @@ public:
         std::string what = error.what();  // "[json.exception.parse_error.101] parse error at ..."
         if (const size_t end = what.find("] "); end != std::string::npos) what.erase(0, end + 2);
         if (what.size() > kMaxQuote) what = what.substr(0, kMaxQuote) + "...";
-        throw FileError("not valid JSON (" + what + ")", file_, kRemedy);
+        throw FileError(fmt::format("not valid JSON ({})", what), file_, kRemedy);
     }
 
 private:
@@ -227,8 +229,8 @@ private:
 
     bool open(bool is_object) {
         if (open_.size() >= static_cast<size_t>(kMaxNesting)) {
-            throw FileError("JSON nested deeper than " + std::to_string(kMaxNesting) + " levels",
-                            file_, kRemedy);
+            throw FileError(fmt::format("JSON nested deeper than {} levels", kMaxNesting), file_,
+                            kRemedy);
         }
         open_.emplace_back().is_object = is_object;
         return true;
@@ -244,7 +246,7 @@ private:
         return true;
     }
     [[noreturn]] void too_large(const std::string& number) const {
-        throw FileError("an integer beyond 64 bits (" + number.substr(0, 40) + ")", file_,
+        throw FileError(fmt::format("an integer beyond 64 bits ({})", number.substr(0, 40)), file_,
                         "write it as a string");
     }
 
@@ -262,8 +264,8 @@ std::string to_json(const Value& value, const JsonStyle& style, Meter& meter) {
 Value from_json(std::string_view text, const std::string& file) {
     // The parser would take a zero byte for the end of the text.
     if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
-        throw FileError("not valid JSON (a zero byte at byte " + std::to_string(zero + 1) + ")",
-                        file, kRemedy);
+        throw FileError(fmt::format("not valid JSON (a zero byte at byte {})", zero + 1), file,
+                        kRemedy);
     }
     Reader reader(file);
     nlohmann::json::sax_parse(text.begin(), text.end(), &reader);

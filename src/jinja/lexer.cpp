@@ -1,5 +1,7 @@
 #include "jinja/lexer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -215,7 +217,7 @@ private:
             return move_to(pos_ + symbol.size());
         }
         size_t pos = pos_;
-        fail("unexpected char " + std::string(next_character(text_, pos)));
+        fail(fmt::format("unexpected char {}", std::string(next_character(text_, pos))));
     }
 
     void balance(char c, std::string& open) const {
@@ -289,7 +291,7 @@ private:
         const std::string_view digits = text_.substr(pos_, end - pos_);
         try {
             const auto value = parse_integer(digits, 0);
-            if (!value) fail("'" + std::string(digits) + "' is no number");
+            if (!value) fail(fmt::format("'{}' is no number", std::string(digits)));
             add(TokenKind::kInteger, digits).integer = *value;
         } catch (const Failure& failure) {
             throw SyntaxFailure{failure.what(), line_, true};

@@ -1,5 +1,7 @@
 #include "jinja/loop.h"
 
+#include <fmt/format.h>
+
 #include "jinja/compare.h"
 
 namespace lowkey::jinja {
@@ -59,7 +61,7 @@ int64_t Loop::length() {
 }
 
 std::string Loop::repr(Meter& /*meter*/) const {
-    return "<LoopContext " + std::to_string(index0_ + 1) + ">";
+    return fmt::format("<LoopContext {}>", index0_ + 1);
 }
 
 std::optional<Value> Loop::attribute(const std::string& name) {

@@ -1,5 +1,7 @@
 #include "jinja/parser.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -104,14 +106,14 @@ private:
     [[noreturn]] void fail_unknown_tag() {
         const std::string tag = current().text;
         if (std::find(kUnsupported.begin(), kUnsupported.end(), tag) != kUnsupported.end()) {
-            fail_unsupported("the tag '" + tag + "'");
+            fail_unsupported(fmt::format("the tag '{}'", tag));
         }
-        fail("unknown tag '" + tag + "'");
+        fail(fmt::format("unknown tag '{}'", tag));
     }
 
     template <typename Jump>
     StatementPtr parse_jump(Jump jump) {
-        if (loops_ == 0) fail("'" + current().text + "' outside of a loop");
+        if (loops_ == 0) fail(fmt::format("'{}' outside of a loop", current().text));
         return make(jump, advance().line);
     }
 
@@ -145,7 +147,7 @@ private:
         For node;
         const int line = advance().line;
         node.target = targets("in");
-        if (!skip_name("in")) fail("expected 'in', got '" + describe(current()) + "'");
+        if (!skip_name("in")) fail(fmt::format("expected 'in', got '{}'", describe(current())));
         node.iterable = tuple({.with_conditional = false, .end_name = "recursive"});
         if (skip_name("if")) node.condition = expression();
         node.recursive = skip_name("recursive");
@@ -248,9 +250,9 @@ private:
     }
 
     std::string assignable_name() {
-        const std::string name = expect_name();
+        std::string name = expect_name();
         for (const char* constant : {"true", "false", "none", "True", "False", "None"}) {
-            if (name == constant) fail("can't assign to '" + name + "'");
+            if (name == constant) fail(fmt::format("can't assign to '{}'", name));
         }
         return name;
     }

@@ -77,8 +77,8 @@ void append_repr(std::string& out, const Value& value, Meter& meter) {
             break;
         case Kind::kString:
             meter.charge_text(value.str().size());
-            out +=
-                value.text().markup ? "Markup(" + quoted(value.str()) + ")" : quoted(value.str());
+            out += value.text().markup ? fmt::format("Markup({})", quoted(value.str()))
+                                       : quoted(value.str());
             break;
         case Kind::kList:
         case Kind::kTuple:

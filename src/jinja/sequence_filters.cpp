@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <unordered_map>
 
@@ -54,7 +56,7 @@ Key make_key(const Bound& bound, size_t attribute, size_t case_sensitive) {
 Value length_filter(Runtime& /*runtime*/, const Value& value, const Arguments& arguments) {
     arguments.expect_none("length");
     const auto count = length(value);
-    if (!count) throw Failure("object of type '" + type_name(value) + "' has no len()");
+    if (!count) throw Failure(fmt::format("object of type '{}' has no len()", type_name(value)));
     return Value::integer(*count);
 }
 
@@ -169,7 +171,8 @@ Value dictsort_filter(Runtime& runtime, const Value& value, const Arguments& arg
         throw Failure("You can only sort by either \"key\" or \"value\"");
     }
     if (value.is_undefined()) throw Failure(value.undefined_message());
-    if (!value.is(Kind::kDict)) throw Failure("dictsort takes a dict, not " + type_name(value));
+    if (!value.is(Kind::kDict))
+        throw Failure(fmt::format("dictsort takes a dict, not {}", type_name(value)));
     Key key;
     key.ignore_case = !bound.truthy_or(0, false);
     Items items;

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <unordered_map>
 
@@ -194,7 +196,8 @@ Value join_method(Runtime& runtime, const Value& self, const Arguments& argument
     bool first = true;
     for (const Value& item : to_items(bound.at(0), runtime.meter())) {
         if (!item.is_string() && !self.text().markup) {
-            throw Failure("sequence item: expected str instance, " + type_name(item) + " found");
+            throw Failure(
+                fmt::format("sequence item: expected str instance, {} found", type_name(item)));
         }
         const Value text = item.is_string() ? item : Value::string(to_text(item, runtime.meter()));
         if (!first) out += self.str();
@@ -304,7 +307,8 @@ Method find_string_method(const std::string& name) {
     for (const char* other : {"encode", "translate", "maketrans", "casefold", "expandtabs",
                               "format_map", "isidentifier", "isprintable"}) {
         if (name == other) {
-            throw Failure("the string method '" + name + "'", Failure::Reason::kUnsupported);
+            throw Failure(fmt::format("the string method '{}'", name),
+                          Failure::Reason::kUnsupported);
         }
     }
     return nullptr;

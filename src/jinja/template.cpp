@@ -1,5 +1,7 @@
 #include "jinja/template.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "base/error.h"
@@ -40,7 +42,7 @@ std::string one_line(std::string_view text) {
         case Failure::Reason::kWrong:
             break;
     }
-    throw FileError("the template fails: " + what, where,
+    throw FileError(fmt::format("the template fails: {}", what), where,
                     "check the template and the messages it gets");
 }
 
@@ -58,7 +60,7 @@ Template::Template(std::string_view source, std::string name) : name_(std::move(
         if (failure.unsupported) {
             refuse(Failure(failure.what, Failure::Reason::kUnsupported), where);
         }
-        throw FileError("not a Jinja template (" + one_line(failure.what) + ")", where,
+        throw FileError(fmt::format("not a Jinja template ({})", one_line(failure.what)), where,
                         "check the template");
     }
 }

@@ -123,7 +123,8 @@ Value format_filter(Runtime& runtime, const Value& value, const Arguments& argum
 
 Value indent_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
     const Bound bound = arguments.bind("indent", {"width", "first", "blank"});
-    if (!value.is_string()) throw Failure("indent takes a string, not " + type_name(value));
+    if (!value.is_string())
+        throw Failure(fmt::format("indent takes a string, not {}", type_name(value)));
     std::string indent(4, ' ');
     if (bound.has(0) && bound.at(0).is_string()) {
         indent = bound.string(0);
@@ -158,7 +159,8 @@ Value truncate_filter(Runtime& runtime, const Value& value, const Arguments& arg
     if (leeway < 0) throw Failure("truncate: leeway is negative");
     const auto size = length(value);
     if (size && *size - leeway <= most) return value;
-    if (!value.is_string()) throw Failure("truncate takes a string, not " + type_name(value));
+    if (!value.is_string())
+        throw Failure(fmt::format("truncate takes a string, not {}", type_name(value)));
     runtime.meter().charge_text(value.str().size());
     std::string out =
         value.str().substr(0, byte_of_character(value.str(), most - num_characters(end)));
@@ -229,7 +231,7 @@ Value urlencode_filter(Runtime& runtime, const Value& value, const Arguments& ar
 
 Value int_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
     const Bound bound = arguments.bind("int", {"default", "base"});
-    const Value fallback = bound.value_or(0, Value::integer(0));
+    Value fallback = bound.value_or(0, Value::integer(0));
     if (value.is_undefined()) throw Failure(value.undefined_message());
     if (value.is_integral()) return Value::integer(value.integer());
     if (value.is(Kind::kFloat)) {
@@ -251,7 +253,7 @@ Value int_filter(Runtime& runtime, const Value& value, const Arguments& argument
 
 Value float_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
     const Bound bound = arguments.bind("float", {"default"});
-    const Value fallback = bound.value_or(0, Value::real(0));
+    Value fallback = bound.value_or(0, Value::real(0));
     if (value.is_undefined()) throw Failure(value.undefined_message());
     if (value.is_number()) return Value::real(value.number());
     if (!value.is_string()) return fallback;
@@ -265,7 +267,7 @@ Value abs_filter(Runtime& /*runtime*/, const Value& value, const Arguments& argu
     if (value.is_undefined()) throw Failure(value.undefined_message());
     if (value.is(Kind::kFloat)) return Value::real(std::fabs(value.real()));
     if (!value.is_integral())
-        throw Failure("bad operand type for abs(): '" + type_name(value) + "'");
+        throw Failure(fmt::format("bad operand type for abs(): '{}'", type_name(value)));
     return value.integer() < 0 ? negate(value) : Value::integer(value.integer());
 }
 
@@ -303,7 +305,8 @@ Value round_filter(Runtime& /*runtime*/, const Value& value, const Arguments& ar
     const int64_t digits = bound.integer_or(0, 0);
     const std::string method = bound.string_or(1, "common");
     if (value.is_undefined()) throw Failure(value.undefined_message());
-    if (!value.is_number()) throw Failure("round takes a number, not " + type_name(value));
+    if (!value.is_number())
+        throw Failure(fmt::format("round takes a number, not {}", type_name(value)));
     if (method == "common") {
         if (value.is_integral()) return Value::integer(rounded(value.integer(), digits));
         return Value::real(rounded(value.real(), digits));
@@ -321,13 +324,13 @@ JsonStyle json_style(const Bound& bound) {
     style.sort_keys = bound.truthy_or(3, false);
     style.lines = bound.is_set(1);
     if (style.lines) {
-        style.item_separator = ",";
+        style.item_separator = std::string(1, ',');
         if (bound.at(1).is_string()) {
             style.indent = bound.string(1);
         } else {
             const int64_t width = bound.integer(1);
             if (width > kMaxIndent) {
-                throw Failure("tojson: an indent of more than " + std::to_string(kMaxIndent),
+                throw Failure(fmt::format("tojson: an indent of more than {}", kMaxIndent),
                               Failure::Reason::kLimit);
             }
             style.indent.assign(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');

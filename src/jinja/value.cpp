@@ -1,5 +1,7 @@
 #include "jinja/value.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 
@@ -18,9 +20,9 @@ struct Message : Payload {
 
 int nested(int inner) {
     if (inner >= kMaxNesting) {
-        throw Failure("lists or dicts inside each other, deeper than " +
-                          std::to_string(kMaxNesting) + " levels",
-                      Failure::Reason::kLimit);
+        throw Failure(
+            fmt::format("lists or dicts inside each other, deeper than {} levels", kMaxNesting),
+            Failure::Reason::kLimit);
     }
     return inner + 1;
 }
@@ -89,7 +91,7 @@ std::vector<Value> copied_items(const Value& value) {
         case Kind::kRange:
             return numbers(value.range());
         default:
-            throw Failure("'" + type_name(value) + "' object is not iterable");
+            throw Failure(fmt::format("'{}' object is not iterable", type_name(value)));
     }
 }
 
@@ -188,7 +190,7 @@ Value Value::range(int64_t start, int64_t stop, int64_t step) {
     range->stop = stop;
     range->length = range_length(start, stop, step);
     if (range->length > kMaxRange) {
-        throw Failure("a range of more than " + std::to_string(kMaxRange) + " numbers",
+        throw Failure(fmt::format("a range of more than {} numbers", kMaxRange),
                       Failure::Reason::kLimit);
     }
     Value out;
@@ -308,10 +310,10 @@ void Dict::set(std::string_view key, Value value) {
     put(at, hash, Value::string(std::string(key)), std::move(value));
 }
 
-std::string Object::repr(Meter& /*meter*/) const { return "<" + type_name() + " object>"; }
+std::string Object::repr(Meter& /*meter*/) const { return fmt::format("<{} object>", type_name()); }
 std::optional<Value> Object::attribute(const std::string& /*name*/) { return std::nullopt; }
 Value Object::call(Runtime& /*runtime*/, const Arguments& /*arguments*/) {
-    throw Failure("'" + type_name() + "' object is not callable");
+    throw Failure(fmt::format("'{}' object is not callable", type_name()));
 }
 
 std::string type_name(const Value& value) {
