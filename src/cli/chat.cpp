@@ -48,7 +48,7 @@ public:
     void run() {
         LineReader lines(STDIN_FILENO);
         if (on_terminal_) std::printf("/help lists the commands.\n");
-        while (!left_) {
+        while (!left_ && !Interrupt::pressed()) {
             if (on_terminal_) print_now("> ");
             const auto line = lines.next();
             if (!line) break;
