@@ -65,5 +65,23 @@ TEST(Normalize, OfPartsBetweenAsciiIsThatOfTheWhole) {
 
 TEST(Lowercase, IsByCharacter) { EXPECT_EQ(to_lowercase("ÀΣ ΣΊΣ ẞ\u0130I"), "àσ σίσ ßi\u0307i"); }
 
+TEST(CharacterClasses, AreThoseOfUnicode) {
+    for (const char32_t c : {U'a', U'É', U'ß', U'東', U'\u01C5'}) EXPECT_TRUE(is_letter(c));
+    for (const char32_t c : {U'1', U' ', U'-', U'\u0301'}) EXPECT_FALSE(is_letter(c));
+    EXPECT_TRUE(is_decimal(U'٣'));
+    EXPECT_FALSE(is_decimal(U'½'));
+    EXPECT_TRUE(is_upper(U'É') && !is_lower(U'É') && !is_title(U'É'));
+    EXPECT_TRUE(is_lower(U'ß') && !is_upper(U'ß'));
+    EXPECT_TRUE(is_title(U'\u01C5') && !is_lower(U'\u01C5') && !is_upper(U'\u01C5'));
+    EXPECT_FALSE(is_upper(U'東') || is_lower(U'東'));
+    for (const char32_t c : {U' ', U'~', U'é', U'\U0001F600'}) EXPECT_TRUE(is_printable(c));
+    for (const char32_t c : {U'\n', U'\x7F', U'\u00A0', U'\u200B', U'\uE000', U'\u2028'})
+        EXPECT_FALSE(is_printable(c));
+    EXPECT_EQ(to_upper(U'é'), U'É');
+    EXPECT_EQ(to_lower(U'Σ'), U'σ');
+    EXPECT_EQ(to_title(U'\u01C6'), U'\u01C5');
+    EXPECT_EQ(to_upper(U'1'), U'1');
+}
+
 }  // namespace
 }  // namespace lowkey

@@ -176,6 +176,33 @@ TEST_F(SmallModel, RefusalsLeaveTheEngineAsItWas) {
         10u);
 }
 
+TEST_F(SmallModel, CanBeStoppedBetweenTokens) {
+    Engine engine = SmallModel::engine();
+    const auto sequence = engine.new_sequence();
+    int asked = 0;
+    const Generation result =
+        generate(engine, *sequence, &tokenizer(), prompt(),
+                 {.max_new_tokens = 24, .should_stop = [&] { return ++asked > 5; }});
+    EXPECT_EQ(result.finish_reason, FinishReason::kInterrupted);
+    EXPECT_EQ(finish_reason_name(result.finish_reason), std::string("interrupted"));
+    ASSERT_EQ(result.ids.size(), 5u) << "asked before the prompt and before each further token";
+    EXPECT_EQ(result.ids, run(engine, {.max_new_tokens = 5}).ids);
+    EXPECT_EQ(sequence->num_tokens(), result.prompt_tokens + 4);
+}
+
+TEST_F(SmallModel, CanBeStoppedInThePrompt) {
+    Engine engine = SmallModel::engine({.prefill_chunk = 2});
+    const auto sequence = engine.new_sequence();
+    int asked = 0;
+    const Generation result =
+        generate(engine, *sequence, &tokenizer(), prompt(),
+                 {.max_new_tokens = 24, .should_stop = [&] { return ++asked > 1; }});
+    EXPECT_EQ(result.finish_reason, FinishReason::kInterrupted);
+    EXPECT_EQ(result.ids.size(), 0u);
+    EXPECT_EQ(sequence->num_tokens(), 2) << "one chunk";
+    EXPECT_EQ(result.cache.tokens, 2);
+}
+
 TEST_F(SmallModel, RepeatPenaltyCountsThePrompt) {
     Engine engine = SmallModel::engine();
     const Generation plain = run(engine, {.max_new_tokens = 1});
