@@ -4,7 +4,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 
 #include "base/unicode.h"
 
@@ -137,11 +136,11 @@ std::string float_repr(double value) {
     char buffer[64];
     const auto end =
         std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
-    const std::string_view scientific(buffer, static_cast<size_t>(end.ptr - buffer));
-    const size_t e = scientific.find('e');
-    const int exponent = std::atoi(buffer + e + 1);
+    // A copy: to_chars() writes no zero behind the digits, which stoi() needs.
+    const std::string scientific(buffer, end.ptr);
+    const int exponent = std::stoi(scientific.substr(scientific.find('e') + 1));
     // Python's rule for when to write an exponent.
-    if (exponent < -4 || exponent >= 16) return std::string(scientific);
+    if (exponent < -4 || exponent >= 16) return scientific;
     const auto fixed_end =
         std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed);
     std::string fixed(buffer, fixed_end.ptr);
