@@ -103,8 +103,9 @@ public:
             dup2(from[1], STDOUT_FILENO);
             for (const int end : {to[0], to[1], from[0], from[1]}) close(end);
             if (std::freopen(stderr_path.c_str(), "w", stderr) == nullptr) _exit(3);
-            std::vector<char*> words;
             arguments.insert(arguments.begin(), LOWKEY_PROGRAM);
+            std::vector<char*> words;
+            words.reserve(arguments.size() + 1);
             for (std::string& argument : arguments) words.push_back(argument.data());
             words.push_back(nullptr);
             execv(LOWKEY_PROGRAM, words.data());

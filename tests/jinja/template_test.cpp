@@ -29,6 +29,7 @@ TEST(Template, ManyMayRenderAtOnce) {
     const std::string expected = shared.render(variables.dict());
     std::vector<std::string> results(4);
     std::vector<std::thread> threads;
+    threads.reserve(results.size());
     for (std::string& result : results) {
         threads.emplace_back([&] { result = shared.render(variables.dict()); });
     }
