@@ -100,9 +100,11 @@ double float_modulo(double a, double b) {
     return rest == 0 ? std::copysign(0.0, b) : rest;
 }
 
+// Rounded as Python rounds it: the quotient of the rest that fmod() gives, then one less.
 double float_floor_divide(double a, double b) {
-    const double rest = float_modulo(a, b);
-    const double quotient = (a - rest) / b;
+    const double rest = std::fmod(a, b);
+    double quotient = (a - rest) / b;
+    if (rest != 0 && (rest < 0) != (b < 0)) quotient -= 1;
     if (quotient == 0) return std::copysign(0.0, a / b);
     const double whole = std::floor(quotient);
     return quotient - whole > 0.5 ? whole + 1 : whole;
