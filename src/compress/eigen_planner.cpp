@@ -10,11 +10,11 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "compress/bases.h"
-#include "compress/divergence.h"
 #include "compress/layer_probe.h"
 #include "compress/layer_runner.h"
 #include "compress/loss_model.h"
 #include "compress/rank_allocation.h"
+#include "compress/rank_contest.h"
 
 namespace lowkey {
 namespace {
@@ -279,52 +279,45 @@ private:
         const MakeHead make = [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
             return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
         };
-        const auto all = first_sequences(stats_.ids, s_.error_tokens);
-        const auto few = first_sequences(all, s_.loss_tokens);
-        const LayerRunner judge(model_, all);
-        const int64_t element = dtype_bytes(model_->options().dtype);
-        std::vector<HeadRanks> best;
-        double least = INFINITY;
-        nlohmann::json tried = nlohmann::json::array();
-        // Whether the ranks are the best so far.
-        const auto consider = [&](const std::string& name, const std::vector<HeadRanks>& ranks) {
-            const std::vector<LayerRanks> layers = unflatten(ranks);
-            Tensor hidden = judge.embed();
-            Progress progress("try " + name, config_.num_layers);
-            for (size_t l = 0; l < layers.size(); ++l) {
-                judge.run(static_cast<int64_t>(l), make_heads(l, layers[l]), hidden);
-                progress.update(static_cast<int64_t>(l) + 1);
-            }
-            const double nll = mean_nll(*model_, hidden, all);
-            tried.push_back({{"ranks", name}, {"nll", nll}});
-            if (nll >= least) return false;
-            least = nll;
-            best = ranks;
-            return true;
+        const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
+        RankContest contest(model_, sequences, make);
+        enter_splits(contest);
+        enter_marginal_losses(contest, first_sequences(sequences, s_.loss_tokens), make);
+        measured_["nll"] = contest.nll();
+        measured_["tried"] = contest.entries();
+        return unflatten(contest.best());
+    }
+
+    /// Steps from the first key share in the direction that helps, as long as it does.
+    void enter_splits(RankContest& contest) const {
+        const auto enter = [&](double key_share) {
+            return contest.enter(fmt::format("keys {:g}", key_share), split_keep_ranks(key_share));
         };
-        const auto consider_split = [&](double key_share) {
-            return consider(fmt::format("keys {:g}", key_share), split_keep_ranks(key_share));
-        };
-        consider_split(kFirstKeyShare);
-        const bool up = consider_split(kFirstKeyShare + kKeyShareStep);
-        double share = up ? kFirstKeyShare + kKeyShareStep : kFirstKeyShare;
-        const double step = up ? kKeyShareStep : -kKeyShareStep;
+        enter(kFirstKeyShare);
+        double step = kKeyShareStep;
+        double share = kFirstKeyShare + step;
+        if (!enter(share)) {
+            step = -step;
+            share = kFirstKeyShare;
+        }
         do {
             share += step;
-        } while (share > kKeyShareStep && share < 1 - kKeyShareStep && consider_split(share));
+        } while (share > kKeyShareStep && share < 1 - kKeyShareStep && enter(share));
+    }
 
-        const std::vector<HeadRanks> around = best;
-        const LossModel model(model_, few, bases_, make);
+    /// Measures what keys and values cost around the best ranks, and trusts that more and more as
+    /// long as it helps.
+    void enter_marginal_losses(RankContest& contest,
+                               const std::vector<std::vector<int32_t>>& sequences,
+                               const MakeHead& make) const {
+        const std::vector<HeadRanks> around = contest.best();
+        const LossModel model(model_, sequences, bases_, make);
         const LossModel::Shares shares = model.measure_shares(around);
         for (const double trust : {0.15, 0.3, 0.6, 1.0}) {
-            const bool better = consider(
-                fmt::format("shares {:g}", trust),
-                allocate_ranks(model.losses(around, shares, trust), *s_.keep, kPageBytes, element));
-            if (!better) break;
+            const auto ranks = allocate_ranks(model.losses(around, shares, trust), *s_.keep,
+                                              kPageBytes, dtype_bytes(model_->options().dtype));
+            if (!contest.enter(fmt::format("shares {:g}", trust), ranks)) return;
         }
-        measured_["nll"] = least;
-        measured_["tried"] = std::move(tried);
-        return unflatten(best);
     }
 
     /// The same share of coordinates for keys in every head. Heads differ in what a page's tiles

@@ -37,13 +37,14 @@ LossModel::LossModel(std::shared_ptr<const Model> model,
     reference_ = std::make_unique<ReferenceDistributions>(runner_.model(), hidden, stride);
 }
 
-CachePlan LossModel::make_plan(const std::vector<HeadRanks>& ranks) const {
-    CachePlan plan = runner_.dense();
+CachePlan make_plan(const CachePlan& dense, const std::vector<HeadRanks>& ranks,
+                    const MakeHead& make_head) {
+    CachePlan plan = dense;
     size_t i = 0;
     for (size_t layer = 0; layer < plan.layers.size(); ++layer) {
         for (size_t h = 0; h < plan.layers[layer].size(); ++h, ++i) {
             plan.layers[layer][h] =
-                make_head_(static_cast<int64_t>(layer), static_cast<int64_t>(h), ranks[i]);
+                make_head(static_cast<int64_t>(layer), static_cast<int64_t>(h), ranks[i]);
         }
     }
     return plan;
@@ -51,12 +52,12 @@ CachePlan LossModel::make_plan(const std::vector<HeadRanks>& ranks) const {
 
 double LossModel::divergence(const std::vector<HeadRanks>& ranks) const {
     Tensor hidden = runner_.embed();
-    runner_.run_from(0, make_plan(ranks), hidden);
+    runner_.run_from(0, make_plan(runner_.dense(), ranks, make_head_), hidden);
     return reference_->mean_kl(hidden);
 }
 
 LossModel::Shares LossModel::measure_shares(const std::vector<HeadRanks>& ranks) const {
-    const CachePlan plan = make_plan(ranks);
+    const CachePlan plan = make_plan(runner_.dense(), ranks, make_head_);
     const int64_t d = runner_.model().config().head_dim;
     const size_t per_layer = plan.layers.front().size();
     const bool together = static_cast<int64_t>(ranks.size()) > kMaxSeparateHeads;

@@ -21,6 +21,11 @@ struct HeadBases {
 /// Makes the plan of one head from its ranks; a rank of head_dim means uncompressed.
 using MakeHead = std::function<HeadPlan(int64_t layer, int64_t kv_head, const HeadRanks& ranks)>;
 
+/// `dense`, a plan that compresses nothing, with heads of these ranks [layer · num_kv_heads +
+/// head].
+CachePlan make_plan(const CachePlan& dense, const std::vector<HeadRanks>& ranks,
+                    const MakeHead& make_head);
+
 /// What keys and values cost, in nats of KL divergence of the next token to the uncompressed model.
 /// Losses are measured in company, not alone: with all heads at some ranks, a head's keys, then its
 /// values, are given back whole, and the divergence that this saves is their share. Away from the
@@ -49,8 +54,6 @@ public:
                                                const Shares& shares, double trust) const;
 
 private:
-    [[nodiscard]] CachePlan make_plan(const std::vector<HeadRanks>& ranks) const;
-
     LayerRunner runner_;
     const std::vector<std::vector<HeadBases>>& bases_;
     MakeHead make_head_;

@@ -11,20 +11,9 @@ namespace {
 using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 class Errors : public Program {
 protected:
-    /// The message of a run that must fail with `exit_code`.
-    [[nodiscard]] std::string refusal(const std::vector<std::string>& arguments,
-                                      int exit_code) const {
-        const Result result = run(arguments);
-        EXPECT_EQ(result.exit_code, exit_code) << result.err;
-        EXPECT_EQ(result.out, "");
-        EXPECT_THAT(result.err, StartsWith("lowkey: error: "));
-        EXPECT_EQ(result.err.find('\n'), result.err.size() - 1) << result.err;
-        return result.err;
-    }
     /// A tiny checkpoint whose config.json has one key changed.
     [[nodiscard]] std::string model_with(const std::string& key, const json& value) const {
         std::string directory = copy_of("llama-mha");

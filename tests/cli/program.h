@@ -48,6 +48,16 @@ protected:
         std::filesystem::remove(path("stdin"));
         return result;
     }
+    /// The message of a run that must fail with `exit_code`: one line, and nothing else.
+    [[nodiscard]] std::string refusal(const std::vector<std::string>& arguments,
+                                      int exit_code) const {
+        const Result result = run(arguments);
+        EXPECT_EQ(result.exit_code, exit_code) << result.err;
+        EXPECT_EQ(result.out, "");
+        EXPECT_EQ(result.err.rfind("lowkey: error: ", 0), 0) << result.err;
+        EXPECT_EQ(result.err.find('\n'), result.err.size() - 1) << result.err;
+        return result.err;
+    }
     /// The one JSON object that a successful run prints.
     [[nodiscard]] nlohmann::json json_of(std::vector<std::string> arguments) const {
         arguments.emplace_back("--json");

@@ -9,20 +9,9 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 class TemplateCommand : public Program {
 protected:
-    [[nodiscard]] std::string refusal(const std::vector<std::string>& arguments,
-                                      int exit_code) const {
-        const Result result = run(arguments);
-        EXPECT_EQ(result.exit_code, exit_code) << result.err;
-        EXPECT_EQ(result.out, "");
-        EXPECT_THAT(result.err, StartsWith("lowkey: error: "));
-        EXPECT_EQ(result.err.find('\n'), result.err.size() - 1) << result.err;
-        return result.err;
-    }
-
     std::string template_ = file(
         "t.jinja",
         "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}\n"

@@ -4,11 +4,15 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/model/config_helpers.h"
 
 namespace lowkey {
 namespace {
 
 using nlohmann::json;
+using test::read;
+using test::refusal;
+using test::with;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -29,26 +33,6 @@ json opt() {
             {"ffn_dim", 256},
             {"vocab_size", 100},
             {"max_position_embeddings", 128}};
-}
-
-ModelConfig read(const json& config) { return ModelConfig::read(config, "m/config.json"); }
-
-template <typename E>
-std::string refusal(const json& config) {
-    try {
-        static_cast<void>(read(config));
-    } catch (const E& e) {
-        return e.what();
-    } catch (const std::exception& e) {
-        return std::string("another error: ") + e.what();
-    }
-    return "nothing was refused";
-}
-
-/// `config` with one key changed.
-json with(json config, const std::string& key, const json& value) {
-    config[key] = value;
-    return config;
 }
 
 TEST(ModelConfig, ReadsPublishedKeys) {

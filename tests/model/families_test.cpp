@@ -7,12 +7,16 @@
 #include "base/error.h"
 #include "io/json_reader.h"
 #include "tests/io/temporary_folder.h"
+#include "tests/model/config_helpers.h"
 #include "tests/model/golden.h"
 
 namespace lowkey {
 namespace {
 
 using nlohmann::json;
+using test::read;
+using test::refusal;
+using test::with;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -20,28 +24,9 @@ json config_of(const std::string& golden) {
     return read_json_file(std::string(LOWKEY_TEST_DATA) + "/models/" + golden + "/config.json");
 }
 
-ModelConfig read(const json& config) { return ModelConfig::read(config, "m/config.json"); }
-
-json with(json config, const std::string& key, const json& value) {
-    config[key] = value;
-    return config;
-}
-
 json without(json config, const std::string& key) {
     config.erase(key);
     return config;
-}
-
-template <typename E>
-std::string refusal(const json& config) {
-    try {
-        static_cast<void>(read(config));
-    } catch (const E& e) {
-        return e.what();
-    } catch (const std::exception& e) {
-        return std::string("another error: ") + e.what();
-    }
-    return "nothing was refused";
 }
 
 TEST(Families, MistralWithoutAWindowSaysNull) {
