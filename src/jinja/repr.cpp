@@ -137,7 +137,7 @@ std::string float_repr(double value) {
     const auto end =
         std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
     // A copy: to_chars() writes no zero behind the digits, which stoi() needs.
-    const std::string scientific(buffer, end.ptr);
+    std::string scientific(buffer, end.ptr);
     const int exponent = std::stoi(scientific.substr(scientific.find('e') + 1));
     // Python's rule for when to write an exponent.
     if (exponent < -4 || exponent >= 16) return scientific;
