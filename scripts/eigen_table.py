@@ -6,27 +6,14 @@
 Every plan is calibrated on 4 x 1024 tokens of one text and scored on 4 x 1024 tokens of the other. The second table
 prefills one long prompt and reports the page pool's bytes and the process's peak memory. Progress goes to stderr."""
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
+
+from program import run
 
 BASES = [("keys", "values"), ("keys-shared", "values"), ("joint", "values"), ("joint-rotated", "values"),
          ("product", "values-wo"), ("product-rotated", "values-wo"), ("keys-weighted", "values-wo"),
          ("keys-attended", "values-wo"), ("keys-attended", "values-out")]
-
-
-def run(args):
-    """A lowkey command's JSON, and its peak resident memory in MiB."""
-    print("$", *args, file=sys.stderr, flush=True)
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen([*args, "--json", "--quiet"], stdout=out)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            sys.exit(f"failed: {' '.join(args)}")
-        out.seek(0)
-        return json.load(out), usage.ru_maxrss / 1024
 
 
 def rows():

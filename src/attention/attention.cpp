@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "attention/attention_state.h"
@@ -19,7 +20,7 @@ constexpr int64_t kBlockRows = 128;
 constexpr int64_t kMinSplitPages = 4;
 
 /// Scratch slots of this file; codecs use 0 and 1.
-enum Slot : size_t { kPrepared = 2, kScores, kQueries, kSegmentState, kBlockState };
+enum Slot : size_t { kPrepared = 2, kScores, kQueries, kMovedQueries, kSegmentState, kBlockState };
 
 /// Pages [begin, end) counted over all segments of all caches of a task.
 struct PageRange {
@@ -43,96 +44,161 @@ AttentionState make_state(float* memory, int64_t rows, int64_t dim) {
 }
 int64_t state_floats(int64_t rows, int64_t dim) { return rows * (dim + 2); }
 
-/// One page against the rows of a block whose queries are prepared.
-class PageAttention {
+/// What is the same for all pages of one segment of a task.
+struct SegmentView {
+    const AttentionTask* task;
+    const HeadCache* cache;
+    int64_t index;  ///< of the segment
+    [[nodiscard]] const SegmentLayout& layout() const { return cache->segment(index); }
+    [[nodiscard]] int64_t window() const { return cache->segment_window(index); }
+};
+
+/// Scores of one page for the rows of a block, whose queries are prepared.
+class PageScores {
 public:
-    PageAttention(const Block& block, const SegmentLayout& segment, const float* prepared,
-                  float softcap, Scratch& scratch)
+    PageScores(const Block& block, const SegmentView& segment, const float* prepared, float softcap,
+               Scratch& scratch)
         : block_(block),
           segment_(segment),
+          window_(segment.window()),
+          first_seen_(segment.cache->first_seen(segment.index)),
           prepared_(prepared),
           softcap_(softcap),
           scratch_(scratch) {}
 
-    void add(const PageView& page, const AttentionState& state) {
-        const int64_t group = block_.task->group_size;
-        const int64_t first_position = block_.task->first_position + block_.begin;  // of row 0
+    /// Rows [first_row, first_row + num_rows) of the block may see the page: their scores, `stride`
+    /// apart.
+    struct Rows {
+        int64_t first_row = 0;
+        int64_t num_rows = 0;
+        int64_t stride = 0;
+        int64_t num_tiles = 0;
+        float* scores = nullptr;
+    };
+    /// Calls visit(row, scores, begin, end) for each row of the block that sees tokens of the page:
+    /// its scores of slots [begin, end), biased, -inf where a token between is not seen. Scores of
+    /// all other slots and rows are 0.
+    template <typename Visit>
+    Rows compute(const PageView& page, Visit visit) {
+        const AttentionTask& task = *block_.task;
+        const int64_t group = task.group_size;
+        const int64_t first_position = task.first_position + block_.begin;  // of row 0
         // Tokens before the first stand before the page, tokens from the last on have it behind
         // their window: neither sees any of it.
-        const int64_t first_token = std::max<int64_t>(0, page.first_position - first_position);
+        int64_t first_token = 0;
         int64_t last_token = block_.end - block_.begin;
-        if (segment_.window > 0) {
-            const int64_t reach = page.first_position + page.num_tokens - 1 + segment_.window;
-            last_token = std::min(last_token, reach - first_position);
+        if (page.positions == nullptr) {
+            first_token = std::max<int64_t>(0, page.first_position - first_position);
+            if (window_ > 0) {
+                const int64_t reach = page.first_position + page.num_tokens - 1 + window_;
+                last_token = std::min(last_token, reach - first_position);
+            }
         }
-        const int64_t rows = (last_token - first_token) * group;
-        if (rows <= 0) return;
-        const int64_t first_row = first_token * group;
-        const int64_t num_tiles = (page.num_tokens + kTileTokens - 1) / kTileTokens;
-        const int64_t stride = num_tiles * kTileTokens;
-        positions_.resize(static_cast<size_t>(stride));
-        std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(page.first_position));
+        Rows rows;
+        rows.num_rows = (last_token - first_token) * group;
+        if (rows.num_rows <= 0) return {};
+        rows.first_row = first_token * group;
+        rows.num_tiles = (page.num_tokens + kTileTokens - 1) / kTileTokens;
+        rows.stride = rows.num_tiles * kTileTokens;
+        fill_positions(page, rows.stride);
 
-        float* scores = scratch_.floats(kScores, rows * stride);
-        segment_.key->score(prepared_ + first_row * segment_.key->query_dim(), rows, page.keys,
-                            num_tiles, positions_.data(), scores, stride, scratch_);
-        for (int64_t r = 0; r < rows; ++r) {
-            const int64_t position = first_position + (first_row + r) / group;
-            float* row = scores + r * stride;
+        const KeyCodec& key = *segment_.layout().key;
+        rows.scores = scratch_.floats(kScores, rows.num_rows * rows.stride);
+        key.score(prepared_ + rows.first_row * key.query_dim(), rows.num_rows, page.keys,
+                  rows.num_tiles, positions_.data(), rows.scores, rows.stride, scratch_);
+        for (int64_t r = 0; r < rows.num_rows; ++r) {
+            const int64_t position = first_position + (rows.first_row + r) / group;
+            float* row = rows.scores + r * rows.stride;
             const Visible visible = find_visible(page, position);
+            if (visible.begin >= visible.end) {
+                std::fill(row, row + rows.stride, 0.0f);
+                continue;
+            }
             std::fill(row, row + visible.begin, 0.0f);
-            std::fill(row + visible.end, row + stride, 0.0f);
-            bias(row, visible, position - page.first_position, r % group);
-            add_row(row + visible.begin, visible.end - visible.begin, first_row + r, state);
+            std::fill(row + visible.end, row + rows.stride, 0.0f);
+            if (!bias(row, visible, page, position, r % group)) {
+                std::fill(row + visible.begin, row + visible.end, 0.0f);
+                continue;
+            }
+            visit(rows.first_row + r, row, visible.begin, visible.end);
         }
-        segment_.value->accumulate(scores, stride, rows, page.values, num_tiles,
-                                   state.acc.data() + first_row * state.dim);
+        return rows;
     }
 
 private:
-    /// Slots [begin, end) of a page, never empty.
+    /// Slots [begin, end) of a page.
     struct Visible {
         int64_t begin;
         int64_t end;
     };
     [[nodiscard]] Visible find_visible(const PageView& page, int64_t position) const {
+        if (page.positions != nullptr) return {0, page.num_tokens};
         const int64_t own = position - page.first_position;
-        const int64_t begin =
-            segment_.window > 0 ? std::max<int64_t>(0, own - segment_.window + 1) : 0;
+        const int64_t own_first = window_ > 0 ? own - window_ + 1 : 0;
+        const int64_t begin = std::max({int64_t{0}, own_first, first_seen_ - page.first_position});
         return {begin, std::min(page.num_tokens, own + 1)};
     }
 
-    /// Caps a row's scores and adds what its head and the distance to slot `own` give.
-    void bias(float* row, Visible visible, int64_t own, int64_t group_head) const {
+    void fill_positions(const PageView& page, int64_t count) {
+        positions_.resize(static_cast<size_t>(count));
+        if (page.positions == nullptr) {
+            std::iota(positions_.begin(), positions_.end(),
+                      static_cast<int32_t>(page.first_position));
+            return;
+        }
+        std::copy_n(page.positions, page.num_tokens, positions_.begin());
+        std::fill(positions_.begin() + page.num_tokens, positions_.end(), 0);
+    }
+
+    /// Caps a row's scores, adds what its head and the distances give, and takes out tokens in any
+    /// order that the query does not see. Whether it sees one at all.
+    bool bias(float* row, Visible visible, const PageView& page, int64_t position,
+              int64_t group_head) const {
         float* first = row + visible.begin;
         const int64_t n = visible.end - visible.begin;
         if (softcap_ > 0) kernels().softcap(first, n, softcap_);
-        if (block_.task->alibi_slopes != nullptr) {
-            const float slope = block_.task->alibi_slopes[group_head];
+        const float slope =
+            block_.task->alibi_slopes == nullptr ? 0.0f : block_.task->alibi_slopes[group_head];
+        if (page.positions == nullptr) {
+            if (slope == 0) return true;
+            const int64_t own = position - segment_.cache->query_shift(segment_.index, position) -
+                                page.first_position;
             kernels().add_ramp(first, n, slope * static_cast<float>(visible.begin - own), slope);
+            return true;
         }
-    }
-
-    /// n scores become weights relative to the row's running maximum.
-    static void add_row(float* scores, int64_t n, int64_t row, const AttentionState& state) {
-        const auto at = static_cast<size_t>(row);
-        const float top = std::max(state.max[at], kernels().max(scores, n));
-        if (top > state.max[at]) {
-            const float factor = state.sum[at] == 0 ? 0 : std::exp(state.max[at] - top);
-            state.sum[at] *= factor;
-            kernels().scale(state.acc.data() + row * state.dim, state.dim, factor);
-            state.max[at] = top;
+        bool any = false;
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t distance = position - page.positions[i];
+            const bool seen = distance >= 0 && (window_ == 0 || distance < window_);
+            row[i] = seen ? row[i] - slope * static_cast<float>(distance)
+                          : -std::numeric_limits<float>::infinity();
+            any = any || seen;
         }
-        state.sum[at] += kernels().exp_sum(scores, n, top);
+        return any;
     }
 
     const Block& block_;
-    const SegmentLayout& segment_;
+    const SegmentView segment_;
+    int64_t window_;
+    int64_t first_seen_;
     const float* prepared_;
     float softcap_;
     Scratch& scratch_;
     std::vector<int32_t> positions_;
 };
+
+/// n scores become weights relative to the row's running maximum, which may rise.
+void add_scores(float* scores, int64_t n, int64_t row, const AttentionState& state) {
+    const auto at = static_cast<size_t>(row);
+    const float top = std::max(state.max[at], kernels().max(scores, n));
+    if (top > state.max[at]) {
+        const float factor = state.sum[at] == 0 ? 0 : std::exp(state.max[at] - top);
+        state.sum[at] *= factor;
+        kernels().scale(state.acc.data() + row * state.dim, state.dim, factor);
+        state.max[at] = top;
+    }
+    state.sum[at] += kernels().exp_sum(scores, n, top);
+}
 
 /// Query rows of a block side by side [rows, q_dim], scaled.
 const float* gather_queries(const Block& block, float scale, Scratch& scratch) {
@@ -147,8 +213,61 @@ const float* gather_queries(const Block& block, float scale, Scratch& scratch) {
     return q;
 }
 
+/// A block's queries [rows, q_dim] as the tokens of a segment see them, in its codec's space.
+const float* prepare_queries(const Block& block, const SegmentView& segment, const float* q,
+                             Scratch& scratch) {
+    const AttentionTask& task = *block.task;
+    const int64_t rows = block.rows();
+    float* moved = nullptr;
+    for (int64_t t = block.begin; t < block.end; ++t) {
+        const int64_t shift = segment.cache->query_shift(segment.index, task.first_position + t);
+        if (shift == 0 || task.rotary == nullptr) continue;
+        if (moved == nullptr) {
+            moved = scratch.floats(kMovedQueries, rows * task.q_dim);
+            std::copy_n(q, rows * task.q_dim, moved);
+        }
+        for (int64_t g = 0; g < task.group_size; ++g) {
+            float* row = moved + ((t - block.begin) * task.group_size + g) * task.q_dim;
+            task.rotary->rotate_back(row, shift);
+            // Tables scale what they rotate, which has happened already.
+            if (task.rotary->config().attention_factor != 1) {
+                kernels().scale(row, task.q_dim,
+                                1 / static_cast<float>(task.rotary->config().attention_factor));
+            }
+        }
+    }
+    const KeyCodec& key = *segment.layout().key;
+    float* prepared = scratch.floats(kPrepared, rows * key.query_dim());
+    key.prepare_queries(moved == nullptr ? q : moved, rows, prepared);
+    return prepared;
+}
+
+/// The tokens that stand for those which a cache's windows have left.
+void add_compensation(const Block& block, const HeadCache& cache, const float* q, float softcap,
+                      const AttentionState& state) {
+    const AttentionTask& task = *block.task;
+    if (!cache.layout().compensates()) return;
+    for (int64_t row = 0; row < block.rows(); ++row) {
+        const int64_t position = task.first_position + block.begin + row / task.group_size;
+        const CompensationToken token = cache.compensation(position - cache.first_position());
+        if (token.num_tokens == 0) continue;
+        const float* query = q + row * task.q_dim;
+        float score = 0;
+        for (int64_t i = 0; i < task.q_dim; ++i) score += query[i] * token.key[i];
+        if (softcap > 0) kernels().softcap(&score, 1, softcap);
+        if (task.alibi_slopes != nullptr) {
+            score -= task.alibi_slopes[row % task.group_size] *
+                     static_cast<float>(static_cast<double>(position) - token.position);
+        }
+        score += std::log(static_cast<float>(token.num_tokens));
+        add_scores(&score, 1, row, state);
+        float* acc = state.acc.data() + row * state.dim;
+        for (int64_t i = 0; i < state.dim; ++i) acc[i] += score * token.value[i];
+    }
+}
+
 /// The block's state over its range of pages: each segment in its codec's space, then merged in the
-/// values' space.
+/// values' space. Compensation tokens go with the first pages.
 void attend_block(const Block& block, const ScoreOptions& options, const AttentionState& state,
                   Scratch& scratch) {
     state.clear();
@@ -158,26 +277,37 @@ void attend_block(const Block& block, const ScoreOptions& options, const Attenti
     std::vector<PageView> pages;
     int64_t page_index = 0;
     for (const HeadCache* cache : block.task->caches) {
+        if (block.pages.begin == 0) add_compensation(block, *cache, q, options.softcap, state);
         for (int64_t s = 0; s < cache->num_segments(); ++s) {
-            const SegmentLayout& segment = cache->segment(s);
+            const SegmentView segment{block.task, cache, s};
             cache->segment_pages(s, pages);
             const int64_t first = std::max<int64_t>(0, block.pages.begin - page_index);
             const int64_t last =
                 std::min<int64_t>(static_cast<int64_t>(pages.size()), block.pages.end - page_index);
             page_index += static_cast<int64_t>(pages.size());
-            if (first >= last || pages[static_cast<size_t>(first)].first_position > last_position)
+            if (first >= last) continue;
+            const PageView& first_page = pages[static_cast<size_t>(first)];
+            if (first_page.positions == nullptr && first_page.first_position > last_position)
                 continue;
 
-            float* prepared = scratch.floats(kPrepared, rows * segment.key->query_dim());
-            segment.key->prepare_queries(q, rows, prepared);
-            const int64_t sum_dim = segment.value->sum_dim();
+            const ValueCodec& value = *segment.layout().value;
+            const int64_t sum_dim = value.sum_dim();
             float* memory =
                 scratch.floats(kSegmentState, state_floats(rows, sum_dim) + rows * state.dim);
             const AttentionState part = make_state(memory, rows, sum_dim);
             part.clear();
-            PageAttention attention(block, segment, prepared, options.softcap, scratch);
-            for (int64_t p = first; p < last; ++p)
-                attention.add(pages[static_cast<size_t>(p)], part);
+            PageScores scores(block, segment, prepare_queries(block, segment, q, scratch),
+                              options.softcap, scratch);
+            for (int64_t p = first; p < last; ++p) {
+                const PageView& page = pages[static_cast<size_t>(p)];
+                const auto done =
+                    scores.compute(page, [&](int64_t row, float* x, int64_t begin, int64_t end) {
+                        add_scores(x + begin, end - begin, row, part);
+                    });
+                if (done.num_rows == 0) continue;
+                value.accumulate(done.scores, done.stride, done.num_rows, page.values,
+                                 done.num_tiles, part.acc.data() + done.first_row * sum_dim);
+            }
 
             const AttentionState finished{
                 part.max,
@@ -185,10 +315,83 @@ void attend_block(const Block& block, const ScoreOptions& options, const Attenti
                 {memory + state_floats(rows, sum_dim), static_cast<size_t>(rows * state.dim)},
                 state.dim};
             std::fill(finished.acc.begin(), finished.acc.end(), 0.0f);
-            segment.value->finish(part.acc.data(), rows, finished.acc.data());
+            value.finish(part.acc.data(), rows, finished.acc.data());
             state.merge(finished);
         }
     }
+}
+
+/// What softmax weights follow from: the largest score and the sum of each row, [tokens,
+/// group_size].
+struct RowStats {
+    std::vector<float> max;
+    std::vector<float> sum;
+    void resize(const AttentionTask& task) {
+        const auto rows = static_cast<size_t>(task.num_tokens * task.group_size);
+        max.resize(rows);
+        sum.resize(rows);
+    }
+    void keep(const Block& block, const AttentionState& state) {
+        const int64_t first = block.begin * block.task->group_size;
+        std::copy_n(state.max.begin(), block.rows(), max.begin() + first);
+        std::copy_n(state.sum.begin(), block.rows(), sum.begin() + first);
+    }
+};
+
+/// A page of a task whose tokens' attention is asked for.
+struct ObservedPage {
+    SegmentView segment;
+    PageView page;
+    double* received;
+};
+
+/// Adds up the weights of a page's tokens over all observed rows, in their order.
+void observe_page(const ObservedPage& observed, const RowStats& stats, const ScoreOptions& options,
+                  Scratch& scratch) {
+    const AttentionTask& task = *observed.segment.task;
+    const int64_t block_tokens = std::max<int64_t>(1, kBlockRows / task.group_size);
+    for (int64_t t = task.first_observed; t < task.num_tokens; t += block_tokens) {
+        const Block block{&task, t, std::min(task.num_tokens, t + block_tokens), {0, 0}};
+        const float* q = gather_queries(block, options.softmax_scale, scratch);
+        PageScores scores(block, observed.segment,
+                          prepare_queries(block, observed.segment, q, scratch), options.softcap,
+                          scratch);
+        const int64_t first_row = block.begin * task.group_size;
+        scores.compute(observed.page, [&](int64_t row, float* x, int64_t begin, int64_t end) {
+            const auto at = static_cast<size_t>(first_row + row);
+            kernels().exp_sum(x + begin, end - begin, stats.max[at]);
+            const float inverse = 1 / stats.sum[at];
+            for (int64_t i = begin; i < end; ++i)
+                observed.received[i] += static_cast<double>(x[i] * inverse);
+        });
+    }
+}
+
+void observe(std::span<const AttentionTask> tasks, const std::vector<RowStats>& stats,
+             const ScoreOptions& options, std::vector<Scratch>& scratch) {
+    std::vector<ObservedPage> observed;
+    std::vector<size_t> task_of;
+    std::vector<PageView> pages;
+    for (size_t i = 0; i < tasks.size(); ++i) {
+        if (tasks[i].received == nullptr) continue;
+        double* received = tasks[i].received;
+        for (const HeadCache* cache : tasks[i].caches) {
+            for (int64_t s = 0; s < cache->num_segments(); ++s) {
+                cache->segment_pages(s, pages);
+                for (const PageView& page : pages) {
+                    observed.push_back({{&tasks[i], cache, s}, page, received});
+                    task_of.push_back(i);
+                    received += page.num_tokens;
+                }
+            }
+        }
+    }
+    // A page's sums belong to one thread, so that they come out the same every time.
+    parallel_for_dynamic(static_cast<int64_t>(observed.size()), [&](int64_t i, int thread) {
+        const auto at = static_cast<size_t>(i);
+        observe_page(observed[at], stats[task_of[at]], options,
+                     scratch[static_cast<size_t>(thread)]);
+    });
 }
 
 void write_out(const Block& block, const AttentionState& state) {
@@ -245,6 +448,15 @@ void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options) {
     first_part.push_back(static_cast<int64_t>(parts.size()));
 
     std::vector<Scratch> scratch(static_cast<size_t>(num_threads()));
+    std::vector<RowStats> stats(tasks.size());
+    for (size_t i = 0; i < tasks.size(); ++i) {
+        if (tasks[i].received != nullptr) stats[i].resize(tasks[i]);
+    }
+    const auto finish = [&](const Block& block, const AttentionState& state) {
+        write_out(block, state);
+        if (block.task->received == nullptr) return;
+        stats[static_cast<size_t>(block.task - tasks.data())].keep(block, state);
+    };
     if (parts.size() == blocks.size()) {
         parallel_for_dynamic(num_blocks, [&](int64_t i, int thread) {
             // Late blocks see the most tokens: they go first, so that none is left over at the end.
@@ -254,8 +466,9 @@ void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options) {
             const AttentionState state = make_state(
                 mine.floats(kBlockState, state_floats(block.rows(), dim)), block.rows(), dim);
             attend_block(block, options, state, mine);
-            write_out(block, state);
+            finish(block, state);
         });
+        observe(tasks, stats, options, scratch);
         return;
     }
     std::vector<std::vector<float>> memory(parts.size());
@@ -271,8 +484,9 @@ void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options) {
         const auto first = static_cast<size_t>(first_part[static_cast<size_t>(b)]);
         const auto end = static_cast<size_t>(first_part[static_cast<size_t>(b) + 1]);
         for (size_t i = first + 1; i < end; ++i) states[first].merge(states[i]);
-        write_out(parts[first], states[first]);
+        finish(parts[first], states[first]);
     });
+    observe(tasks, stats, options, scratch);
 }
 
 }  // namespace lowkey

@@ -12,7 +12,8 @@ namespace lowkey {
 struct AttentionTask {
     /// Caches of the head with disjoint tokens: the sequence's own, and while a prompt is attended
     /// to exactly, its uncompressed keys and values. A query sees the tokens at its own and earlier
-    /// positions, as far as the window of their segment reaches.
+    /// positions, as far as the window of their segment reaches, and the compensation token that
+    /// the cache has settled for it.
     std::vector<const HeadCache*> caches;
     /// Queries after rotation: token t, query head g of the group at q + t · q_stride + g · q_dim.
     const float* q = nullptr;
@@ -25,6 +26,13 @@ struct AttentionTask {
     int64_t group_size = 1;
     int64_t num_tokens = 0;
     int64_t first_position = 0;  ///< of token 0
+    /// How queries are rotated, for segments that they see from another position; may be null.
+    const RotaryTable* rotary = nullptr;
+    /// Asks for the attention that each token of `caches` gets from the queries of tokens from
+    /// `first_observed` on, summed over them and the group, added to received[i]; i counts the
+    /// tokens in the order of segment_pages() over all segments of all caches. Null: nobody asks.
+    double* received = nullptr;
+    int64_t first_observed = 0;
     /// ALiBi: a score of query head g of the group falls by alibi_slopes[g] per position of
     /// distance. [group_size], or null.
     const float* alibi_slopes = nullptr;
@@ -39,8 +47,9 @@ struct ScoreOptions {
 /// softmax(scores) v for all tasks, causal by position, in blocks with online softmax: no
 /// row of scores is ever stored whole. Prefill and decode are the same loop: a page's scores for a
 /// block of query rows, which share each load of a key. Long caches are split over threads and
-/// merged by log-sum-exp. The result depends on the tasks and the number of threads alone. Every
-/// query must see at least one token.
+/// merged by log-sum-exp. Where attention received is asked for, scores are computed a second time,
+/// since weights are known only then. The result depends on the tasks and the number of threads
+/// alone. Every query must see at least one token.
 void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options);
 
 }  // namespace lowkey

@@ -45,7 +45,8 @@ void add_cache_flags(CLI::App& app, CommonOptions& options) {
     app.add_option("--plan", options.plan, "cache plan (default: the uncompressed cache)")
         ->type_name("PLAN");
     app.add_option("--kv-budget", options.kv_budget, "hard limit of the KV cache, as 512MiB");
-    app.add_option("--prefill-chunk", options.prefill_chunk, "prompt tokens per forward pass")
+    app.add_option("--chunk,--prefill-chunk", options.prefill_chunk,
+                   "prompt tokens that are computed at a time")
         ->check(CLI::Range(int64_t{1}, kMaxModelSize))
         ->capture_default_str();
 }

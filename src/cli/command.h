@@ -37,7 +37,7 @@ struct CommonOptions {
 void add_model(CLI::App& app, CommonOptions& options);
 /// --threads, --dtype, --max-context, --quiet, --verbose.
 void add_run_flags(CLI::App& app, CommonOptions& options);
-/// --plan, --kv-budget, --prefill-chunk.
+/// --plan, --kv-budget, --chunk.
 void add_cache_flags(CLI::App& app, CommonOptions& options);
 
 /// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty,

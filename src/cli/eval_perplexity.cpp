@@ -85,6 +85,12 @@ void run(const Options& options) {
         throw UsageError("the model names no bos token", options.model, "leave --bos out");
     }
     Engine engine = make_engine(model, options);
+    if (engine.layout().prefill_attention() == PrefillAttention::kExact && !options.prefill) {
+        std::fprintf(stderr,
+                     "lowkey: note: prompts attend exactly under this plan, so this scores the "
+                     "uncompressed model; give --prefill to score what is decoded through the "
+                     "cache\n");
+    }
     std::optional<Engine> reference;
     if (options.reference) reference.emplace(make_reference_engine(model, options));
 

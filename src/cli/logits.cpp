@@ -33,7 +33,7 @@ void run(const Options& options) {
     const int64_t hidden_size = engine.model().config().hidden_size;
 
     const auto sequence = engine.new_sequence();
-    engine.check_request(*sequence, count);
+    engine.check_request(*sequence, prompt, count - prompt);
     Tensor logits(DType::kF32, {count, vocab});
     float* rows = logits.f32().data();
     Progress progress("logits", count);

@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -65,4 +67,9 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv); }
+int main(int argc, char** argv) {
+    // Without a fixed threshold malloc learns to keep freed buffers of many megabytes, and memory
+    // that a smaller cache saves would not show.
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    return run(argc, argv);
+}

@@ -78,9 +78,9 @@ EigenSettings read_settings(const Settings& given, bool rotary) {
     } else if (!s.preset.empty()) {
         throw UsageError("unknown preset '" + s.preset + "'", "--preset", "known is paper");
     }
-    s.keep = number_setting(given, "keep");
-    s.error_budget = number_setting(given, "error-budget");
-    s.energy_threshold = number_setting(given, "energy-threshold");
+    s.keep = number_setting(given, "keep", "--keep");
+    s.error_budget = number_setting(given, "error-budget", "--error-budget");
+    s.energy_threshold = number_setting(given, "energy-threshold", "--energy-threshold");
     if ((s.keep ? 1 : 0) + (s.error_budget ? 1 : 0) + (s.energy_threshold ? 1 : 0) != 1) {
         throw UsageError("give exactly one of --keep, --error-budget and --energy-threshold",
                          "--method eigen", "--keep 0.6 keeps 60 % of the cache");
@@ -100,7 +100,7 @@ EigenSettings read_settings(const Settings& given, bool rotary) {
         choice<bool>(given, "ranks", s.per_layer, {{"per-head", false}, {"per-layer", true}});
     s.key_basis = string_setting(given, "key-basis", "--key-basis").value_or(s.key_basis);
     s.value_basis = string_setting(given, "value-basis", "--value-basis").value_or(s.value_basis);
-    s.step = number_setting(given, "step").value_or(s.step);
+    s.step = number_setting(given, "step", "--step").value_or(s.step);
     check_range(s.step, "step", 0, 0.5);
     s.exact_sinks = integer_setting(given, "exact-sinks", "--exact-sinks").value_or(s.exact_sinks);
     if (s.exact_sinks < 0 || s.exact_sinks > 64)
@@ -274,7 +274,7 @@ private:
 
     /// Ranks of least measured loss. First the best split between keys and values that is the same
     /// in every head; then, for as long as it helps, what shares of the loss measured around it
-    /// suggest when trusted more and more. The calibration text's likelihood decides.
+    /// suggest when trusted more and more. The divergence on calibration text decides.
     [[nodiscard]] std::vector<LayerRanks> loss_ranks() {
         const MakeHead make = [&](int64_t layer, int64_t head, const HeadRanks& ranks) {
             return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
@@ -284,6 +284,7 @@ private:
         enter_splits(contest);
         enter_marginal_losses(contest, first_sequences(sequences, s_.loss_tokens), make);
         measured_["nll"] = contest.nll();
+        measured_["kl"] = contest.kl();
         measured_["tried"] = contest.entries();
         return unflatten(contest.best());
     }

@@ -27,7 +27,7 @@ void LayerRunner::run(int64_t layer, const std::vector<HeadPlan>& heads, Tensor&
     for (const auto& sequence : sequences_) {
         for (int64_t head = 0; head < layout->num_kv_heads(); ++head) {
             const auto length = static_cast<int64_t>(sequence.size());
-            pages += layout->head(layer, head).peak_pages(length, length);
+            pages += layout->head(layer, head).peak_pages(length, length, length);
         }
     }
     PagePool pool(pages * kPageBytes);

@@ -195,13 +195,17 @@ PlanFile read_plan(const std::string& path) {
     return out;
 }
 
-PlanBytes plan_bytes(const PlanFile& file, int64_t num_tokens) {
+CacheLayout plan_layout(const PlanFile& file) {
     CacheShape shape;
     shape.head_dim = file.head_dim;
     for (const auto& heads : file.plan.layers) {
         shape.layers.emplace_back(heads.size(), CacheShape::Head{file.head_dim, file.head_dim});
     }
-    const CacheLayout layout(file.plan, shape);
+    return {file.plan, shape};
+}
+
+PlanBytes plan_bytes(const PlanFile& file, int64_t num_tokens) {
+    const CacheLayout layout = plan_layout(file);
     return {layout.bytes_for(num_tokens), layout.bytes_full(num_tokens)};
 }
 

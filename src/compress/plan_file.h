@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "kvcache/cache_layout.h"
 #include "kvcache/plan.h"
 #include "model/model.h"
 
@@ -27,6 +28,9 @@ PlanFile read_plan(const std::string& path);
 /// The plan as JSON without tensors: what `inspect --json` prints.
 nlohmann::json plan_to_json(const PlanFile& file);
 
+/// The plan's cache in bf16, made for a model of which only head_dim is known: without sliding
+/// windows of its own.
+CacheLayout plan_layout(const PlanFile& file);
 /// Bytes of pages that a sequence of `num_tokens` takes under the plan, and uncompressed, with a
 /// cache in bf16.
 struct PlanBytes {

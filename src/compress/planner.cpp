@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "compress/baseline_planners.h"
 #include "compress/eigen_planner.h"
+#include "compress/razor_planner.h"
 
 namespace lowkey {
 
@@ -11,6 +13,15 @@ const std::vector<Planner>& planners() {
     // A new method is one file and one line here.
     static const std::vector<Planner> table = {
         {"eigen", "low-rank keys and values (Eigen Attention, arXiv 2408.05646)", make_eigen_plan},
+        {"razor", "remote tokens for retrieval heads only (RazorAttention, arXiv 2407.15891)",
+         make_razor_plan},
+        {"streaming", "first tokens and a window (StreamingLLM, arXiv 2309.17453)",
+         make_streaming_plan},
+        {"h2o", "recent tokens and heavy hitters (H2O, arXiv 2306.14048)", make_h2o_plan},
+        {"snapkv", "what a prompt's last tokens attend to (SnapKV, arXiv 2404.14469)",
+         make_snapkv_plan},
+        {"pyramidkv", "the same, less in each layer (PyramidKV, arXiv 2406.02069)",
+         make_pyramidkv_plan},
     };
     return table;
 }
@@ -31,15 +42,6 @@ void check_settings(const Settings& settings, const std::vector<std::string>& kn
         throw UsageError("--" + name + " is not a setting of this method", "--method " + method,
                          "leave it out");
     }
-}
-
-std::optional<double> number_setting(const Settings& settings, const std::string& name) {
-    const auto found = settings.find(name);
-    if (found == settings.end()) return std::nullopt;
-    if (const auto* whole = std::get_if<int64_t>(&found->second))
-        return static_cast<double>(*whole);
-    if (const auto* number = std::get_if<double>(&found->second)) return *number;
-    throw UsageError("not a number", "--" + name, "give a number");
 }
 
 }  // namespace lowkey

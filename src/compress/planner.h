@@ -18,7 +18,8 @@ struct PlanRequest {
     std::shared_ptr<const Model> model;
     const CalibrationStats* stats = nullptr;  ///< null when none were given
     Settings settings;
-    std::optional<PrefillAttention> prefill_attention;  ///< instead of the method's own
+    std::optional<PrefillAttention> prefill_attention = {};  ///< instead of the method's own
+    std::vector<int32_t> ids = {};  ///< tokens instead of random ones; empty: none were given
 };
 
 /// A method: makes the plan of a model. The rest of lowkey knows plans, not methods.
@@ -36,6 +37,5 @@ const Planner& find_planner(const std::string& name);
 /// Throws UsageError when a setting is not among those that the method knows.
 void check_settings(const Settings& settings, const std::vector<std::string>& known,
                     const std::string& method);
-std::optional<double> number_setting(const Settings& settings, const std::string& name);
 
 }  // namespace lowkey

@@ -11,7 +11,13 @@ RankContest::RankContest(std::shared_ptr<const Model> model,
                          const std::vector<std::vector<int32_t>>& sequences, MakeHead make_head)
     : sequences_(sequences),
       runner_(std::move(model), sequences),
-      make_head_(std::move(make_head)) {}
+      make_head_(std::move(make_head)) {
+    Tensor hidden = runner_.embed();
+    runner_.run_from(0, runner_.dense(), hidden);
+    constexpr int64_t kRows = 512;  // whose whole distributions are kept
+    const int64_t stride = (hidden.dim(0) + kRows - 1) / kRows;
+    reference_ = std::make_unique<ReferenceDistributions>(runner_.model(), hidden, stride);
+}
 
 bool RankContest::enter(const std::string& name, const std::vector<HeadRanks>& ranks) {
     const CachePlan plan = make_plan(runner_.dense(), ranks, make_head_);
@@ -21,12 +27,15 @@ bool RankContest::enter(const std::string& name, const std::vector<HeadRanks>& r
         runner_.run(layer, plan.layers[static_cast<size_t>(layer)], hidden);
         progress.update(layer + 1);
     }
-    const double nll = mean_nll(runner_.model(), hidden, sequences_);
-    entries_.push_back({{"ranks", name}, {"nll", nll}});
-    if (!best_.empty() && !(nll < nll_)) return false;
-    nll_ = nll;
+    const double kl = reference_->mean_kl(hidden);
+    entries_.push_back({{"ranks", name}, {"kl", kl}});
+    if (!best_.empty() && !(kl < kl_)) return false;
+    kl_ = kl;
     best_ = ranks;
+    best_hidden_ = std::move(hidden);
     return true;
 }
+
+double RankContest::nll() const { return mean_nll(runner_.model(), best_hidden_, sequences_); }
 
 }  // namespace lowkey

@@ -8,8 +8,9 @@
 
 namespace lowkey {
 
-/// Lets ranks compete on text: those with the least mean negative log-likelihood of the next token,
-/// every token attended to as the cache would hold it, win.
+/// Lets ranks compete on text: those win whose next-token distributions diverge least from the
+/// uncompressed model's, every token attended to as the cache would hold it. (Likelihoods differ by
+/// luck where little is lost.)
 class RankContest {
 public:
     /// `sequences` must outlive the contest.
@@ -21,17 +22,21 @@ public:
     bool enter(const std::string& name, const std::vector<HeadRanks>& ranks);
 
     [[nodiscard]] const std::vector<HeadRanks>& best() const { return best_; }
-    /// Of the best, in nats.
-    [[nodiscard]] double nll() const { return nll_; }
-    /// All that entered: [{"ranks": name, "nll": nats}].
+    /// Of the best, in nats: mean Kullback-Leibler divergence, and mean negative log-likelihood
+    /// (computed here).
+    [[nodiscard]] double kl() const { return kl_; }
+    [[nodiscard]] double nll() const;
+    /// All that entered: [{"ranks": name, "kl": nats}].
     [[nodiscard]] const nlohmann::json& entries() const { return entries_; }
 
 private:
     const std::vector<std::vector<int32_t>>& sequences_;
     LayerRunner runner_;
     MakeHead make_head_;
+    std::unique_ptr<ReferenceDistributions> reference_;
     std::vector<HeadRanks> best_;
-    double nll_ = 0;
+    Tensor best_hidden_;  ///< the last layer's output of all tokens
+    double kl_ = 0;
     nlohmann::json entries_ = nlohmann::json::array();
 };
 

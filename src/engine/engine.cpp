@@ -24,7 +24,10 @@ std::unique_ptr<SequenceCache> Engine::new_sequence() {
     return std::make_unique<SequenceCache>(layout_, *pool_);
 }
 
-void Engine::check_request(const SequenceCache& sequence, int64_t num_tokens) const {
+void Engine::check_request(const SequenceCache& sequence, int64_t prompt_tokens,
+                           int64_t new_tokens) const {
+    const int64_t prompt_end = sequence.num_tokens() + prompt_tokens;
+    const int64_t num_tokens = prompt_end + new_tokens;
     if (num_tokens > model_->max_context()) {
         throw UsageError(std::to_string(num_tokens) + " tokens do not fit the context of " +
                              std::to_string(model_->max_context()),
@@ -32,7 +35,8 @@ void Engine::check_request(const SequenceCache& sequence, int64_t num_tokens) co
                          "shorten the prompt or the generation, or raise --max-context where the "
                          "model allows it");
     }
-    const int64_t needed = sequence.bytes_to_grow(num_tokens - sequence.num_tokens(), step());
+    const int64_t needed =
+        sequence.bytes_to_grow(num_tokens - sequence.num_tokens(), step(), prompt_end);
     const int64_t free = pool_->free_pages() * kPageBytes;
     if (needed > free) {
         throw BudgetError(
@@ -44,15 +48,16 @@ void Engine::check_request(const SequenceCache& sequence, int64_t num_tokens) co
 void Engine::prefill(SequenceCache& sequence, std::span<const int32_t> tokens,
                      const HiddenSink& sink) {
     const auto count = static_cast<int64_t>(tokens.size());
-    check_request(sequence, sequence.num_tokens() + count);
+    check_request(sequence, count, 0);
     const int64_t final_length = sequence.num_tokens() + count;
+    // What attends exactly goes through each layer as a whole, in slices.
     const int64_t chunk = attends_exactly() ? std::max<int64_t>(count, 1) : options_.prefill_chunk;
     for (int64_t t = 0; t < count; t += chunk) {
         const int64_t n = std::min(chunk, count - t);
         const SequenceInput input{&sequence,
                                   tokens.subspan(static_cast<size_t>(t), static_cast<size_t>(n)),
                                   true, final_length};
-        const Tensor hidden = model_->forward({&input, 1});
+        const Tensor hidden = model_->forward({&input, 1}, nullptr, options_.prefill_chunk);
         if (sink) sink(t, hidden.f32().data(), n);
     }
 }

@@ -16,8 +16,9 @@ namespace lowkey {
 struct EngineOptions {
     int64_t kv_budget_bytes =
         0;  ///< hard limit of the page pool; 0: what one sequence of max_context takes
-    int64_t prefill_chunk =
-        512;  ///< prompt tokens per forward pass, where the prompt attends through the cache
+    /// Prompt tokens that are computed at a time: per forward pass where the prompt attends
+    /// through the cache, per layer where it attends to itself exactly.
+    int64_t prefill_chunk = 512;
 };
 
 /// What a cache takes, counted from the page pool.
@@ -50,11 +51,12 @@ public:
     [[nodiscard]] const CacheLayout& layout() const { return *layout_; }
     [[nodiscard]] std::unique_ptr<SequenceCache> new_sequence();
 
-    /// Throws BudgetError, naming the bytes needed, when a sequence could not grow to `num_tokens`
-    /// tokens, and UsageError when the model's context is shorter.
-    void check_request(const SequenceCache& sequence, int64_t num_tokens) const;
-    /// Appends a prompt, in chunks unless the plan attends to prompts exactly (those need all
-    /// layers' inputs at once).
+    /// Throws BudgetError, naming the bytes needed, when a sequence could not grow by a prompt and
+    /// then so many new tokens, and UsageError when the model's context is shorter.
+    void check_request(const SequenceCache& sequence, int64_t prompt_tokens,
+                       int64_t new_tokens) const;
+    /// Appends a prompt in chunks. Where the plan attends to prompts exactly, a layer takes all
+    /// chunks before the next layer does, and the hidden states of the whole prompt are held.
     void prefill(SequenceCache& sequence, std::span<const int32_t> tokens, const HiddenSink& sink);
     /// Appends one token; returns logits [vocab_size].
     Tensor decode(SequenceCache& sequence, int32_t token);

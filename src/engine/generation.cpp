@@ -83,7 +83,7 @@ int64_t admit(const Engine& engine, const SequenceCache& sequence, int64_t promp
     const int64_t context = engine.model().max_context();
     const int64_t room = std::max<int64_t>(context - with_prompt + 1, 0);
     const int64_t limit = std::min(max_new_tokens, room);
-    engine.check_request(sequence, with_prompt + std::max<int64_t>(limit - 1, 0));
+    engine.check_request(sequence, prompt_tokens, std::max<int64_t>(limit - 1, 0));
     return limit;
 }
 

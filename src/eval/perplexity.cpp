@@ -157,8 +157,8 @@ Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const i
     }
     if (runs.empty()) throw UsageError("there is no window to score", "", "give a longer text");
     // Refused now rather than after the first hour.
-    engine.check_request(*engine.new_sequence(), longest);
-    if (reference != nullptr) reference->check_request(*reference->new_sequence(), longest);
+    engine.check_request(*engine.new_sequence(), longest, 0);
+    if (reference != nullptr) reference->check_request(*reference->new_sequence(), longest, 0);
 
     Perplexity result;
     ReferenceComparison sums;

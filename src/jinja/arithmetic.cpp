@@ -1,4 +1,5 @@
 #include "jinja/arithmetic.h"
+#include "base/escape.h"
 
 #include <fmt/format.h>
 

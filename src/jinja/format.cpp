@@ -1,4 +1,5 @@
 #include "jinja/format.h"
+#include "base/escape.h"
 
 #include <fmt/format.h>
 

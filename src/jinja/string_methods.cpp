@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/escape.h"
 #include "base/unicode.h"
 #include "jinja/format.h"
 #include "jinja/methods.h"

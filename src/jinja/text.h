@@ -54,7 +54,4 @@ bool is_digit(char32_t c);
 /// str.isalnum() of one character.
 bool is_alphanumeric(char32_t c);
 
-/// The text with &, <, >, ' and " written for HTML.
-std::string escape_html(std::string_view text);
-
 }  // namespace lowkey::jinja

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <unordered_map>
 
+#include "base/escape.h"
 #include "base/unicode.h"
 #include "jinja/arithmetic.h"
 #include "jinja/filters.h"

@@ -1,7 +1,6 @@
 #include "kvcache/cache_layout.h"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -10,73 +9,61 @@
 namespace lowkey {
 namespace {
 
-constexpr int64_t kMaxSinks = 64;
-constexpr int64_t kMaxWindow = int64_t{1} << 40;  // beyond any sequence
-
-/// Which tokens a head keeps: a policy's sinks and window.
-struct Kept {
-    int64_t sinks = 0;
-    int64_t window = 0;  ///< 0: all tokens
-};
-
-/// A setting of a policy, in [low, high].
-int64_t policy_setting(const TokenPolicySpec& policy, const std::string& name,
-                       std::optional<int64_t> fallback, int64_t low, int64_t high,
-                       const std::string& where) {
-    const auto given = integer_setting(policy.settings, name, where);
-    if (!given && !fallback) {
-        throw UsageError("token policy '" + policy.name + "' has no setting '" + name + "'", where,
-                         "make the plan again");
-    }
-    const int64_t value = given ? *given : *fallback;
-    if (value < low || value > high) {
-        throw UsageError("setting '" + name + "' of token policy '" + policy.name + "' is " +
-                             std::to_string(value),
-                         where, "use " + std::to_string(low) + " to " + std::to_string(high));
-    }
-    return value;
+/// Bytes of the compensation token; tiles after it start at whole cache lines.
+int64_t compensation_bytes(const CacheShape::Head& dims) {
+    constexpr int64_t kCacheLine = 64;
+    const auto bytes = (dims.key_dim + dims.value_dim) * static_cast<int64_t>(sizeof(float));
+    return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 
-Kept read_policy(const TokenPolicySpec& policy, const std::string& where) {
-    if (policy.name == "all") return {};
-    if (policy.name == "window") {
-        return {policy_setting(policy, "sinks", 0, 0, kMaxSinks, where),
-                policy_setting(policy, "window", std::nullopt, 1, kMaxWindow, where)};
-    }
-    throw UnsupportedError("unknown token policy '" + policy.name + "'", where,
-                           "known are all and window");
-}
-
-/// Fills in the segments: their codecs, and how far back each is seen. The smaller of the model's
-/// window and the policy's counts; the policy's sinks stay as long as the model itself looks back.
-void make_segments(const HeadPlan& plan, const CacheShape& shape, const CacheShape::Head& dims,
-                   const std::string& where, HeadLayout& head) {
+/// Fills in the segments and what stands between them. The policy's sinks stay as long as the model
+/// itself looks back.
+void make_segments(const HeadPlan& plan, const CacheShape& shape, const std::string& where,
+                   HeadLayout& head) {
+    const CacheShape::Head& dims = head.dims;
     const CodecContext key{dims.key_dim, shape.dtype, dims.rotary, where + ", key"};
     const CodecContext value{dims.value_dim, shape.dtype, dims.rotary, where + ", value"};
-    const Kept kept = read_policy(plan.policy, where);
-    const int64_t own = dims.sliding_window;
-    const bool narrower = kept.window > 0 && (own == 0 || kept.window < own);
-    head.body = {make_key_codec(plan.key, key), make_value_codec(plan.value, value),
-                 narrower ? kept.window : own};
+    head.body = {make_key_codec(plan.key, key), make_value_codec(plan.value, value)};
     if (plan.exact_sinks < 0 || plan.exact_sinks > kMaxSinks) {
         throw UsageError("exact_sinks is " + std::to_string(plan.exact_sinks), where,
                          "use 0 to " + std::to_string(kMaxSinks));
     }
-    head.num_sinks = std::max(plan.exact_sinks, narrower ? kept.sinks : 0);
+    const int64_t least = head.policy->window(0);
+    const bool narrower = least > 0 && (dims.sliding_window == 0 || least < dims.sliding_window);
+    if (narrower && dims.sliding_window > 0 &&
+        (head.policy->compensates() || head.policy->reindexes())) {
+        throw UnsupportedError(
+            "a layer with a sliding window of its own takes no compensation token and no "
+            "re-indexed sinks",
+            where, "use the policy all for it, or a plain window");
+    }
+    if (narrower && head.policy->compensates()) head.compensation_bytes = compensation_bytes(dims);
+    head.num_sinks = std::max(plan.exact_sinks, narrower ? head.policy->sinks() : 0);
     if (head.num_sinks == 0) return;
     head.sinks = head.body;
     if (plan.exact_sinks > 0) {
         head.sinks.key = make_dense_key_codec({}, key);
         head.sinks.value = make_dense_value_codec({}, value);
     }
-    head.sinks.window = own;
+    if (narrower && head.policy->reindexes() && head.sinks.key->before_rotation()) {
+        throw UnsupportedError("re-indexed sinks cannot be written before rotation", where,
+                               "use a codec after rotation, or exact sinks");
+    }
+    if (narrower && head.policy->reindexes() && dims.rotary != nullptr &&
+        dims.rotary->depends_on_length()) {
+        throw UnsupportedError(
+            "re-indexed sinks need rotary frequencies that do not depend on the sequence's length",
+            where, "leave the re-indexing out");
+    }
     head.sink_tiles = tiles_for(head.num_sinks);
 }
 
 HeadLayout make_head(const HeadPlan& plan, const CacheShape& shape, const CacheShape::Head& dims,
                      const std::string& where) {
     HeadLayout head;
-    make_segments(plan, shape, dims, where, head);
+    head.dims = dims;
+    head.policy = make_token_policy(plan.policy, where);
+    make_segments(plan, shape, where, head);
     head.page_tiles = kPageBytes / head.body.tile_bytes();
     if (head.page_tiles < 1) {
         throw UnsupportedError("16 tokens take " + std::to_string(head.body.tile_bytes()) +
@@ -84,44 +71,73 @@ HeadLayout make_head(const HeadPlan& plan, const CacheShape& shape, const CacheS
                                where, "use a codec with fewer bytes per token");
     }
     head.first_page_tiles =
-        std::max<int64_t>(0, (kPageBytes - head.sink_bytes()) / head.body.tile_bytes());
-    if (head.sink_bytes() > kPageBytes) {
-        throw UnsupportedError("the exact sinks take " + std::to_string(head.sink_bytes()) +
+        std::max<int64_t>(0, (kPageBytes - head.body_offset()) / head.body.tile_bytes());
+    if (head.body_offset() > kPageBytes) {
+        throw UnsupportedError("the sinks take " + std::to_string(head.body_offset()) +
                                    " bytes, a page has " + std::to_string(kPageBytes),
-                               where, "use fewer exact sinks");
+                               where, "use fewer sinks");
     }
     return head;
 }
 
 }  // namespace
 
-bool HeadLayout::sees_sinks(int64_t first_query) const {
-    return num_sinks > 0 && (sinks.window == 0 || first_query - sinks.window + 1 < num_sinks);
+int64_t HeadLayout::window(int64_t prompt_tokens) const {
+    const int64_t own = dims.sliding_window;
+    const int64_t kept = policy->window(prompt_tokens);
+    return kept > 0 && (own == 0 || kept < own) ? kept : own;
 }
 
-int64_t HeadLayout::first_visible_tile(int64_t first_query) const {
-    if (body.window == 0) return 0;
-    return std::max<int64_t>(0, first_query - body.window + 1 - num_sinks) / kTileTokens;
+bool HeadLayout::needs_first_page(int64_t first_query) const {
+    const int64_t own = dims.sliding_window;
+    return compensates() || (num_sinks > 0 && (own == 0 || first_query - own + 1 < num_sinks));
 }
 
-int64_t HeadLayout::pages_for(int64_t num_tokens, int64_t first_query) const {
+int64_t HeadLayout::first_visible_tile(int64_t first_query, int64_t prompt_tokens) const {
+    const int64_t seen = window(prompt_tokens);
+    if (seen == 0 || selects()) return 0;
+    const int64_t last_query = compensates() ? first_query - 1 : first_query;
+    return std::max<int64_t>(0, last_query - seen + 1 - num_sinks) / kTileTokens;
+}
+
+int64_t HeadLayout::most_slots(int64_t num_tokens, int64_t prompt_tokens) const {
+    const int64_t body_tokens = std::max<int64_t>(0, num_tokens - num_sinks);
+    return std::min(body_tokens, policy->most_kept(prompt_tokens, num_tokens));
+}
+
+int64_t HeadLayout::slot_pages(int64_t count) const {
+    if (count > 0) return page_of(tiles_for(count) - 1) + 1;
+    return num_sinks > 0 ? 1 : 0;
+}
+
+int64_t HeadLayout::pages_for(int64_t num_tokens, int64_t first_query,
+                              int64_t prompt_tokens) const {
     if (num_tokens <= 0) return 0;
-    const int64_t begin = first_visible_tile(first_query);
-    const int64_t end = tiles_for(std::max<int64_t>(0, num_tokens - num_sinks));
-    const bool sinks_seen = sees_sinks(first_query);
-    if (begin >= end) return sinks_seen ? 1 : 0;
+    if (selects()) return slot_pages(most_slots(num_tokens, prompt_tokens));
+    const int64_t body_tokens = std::max<int64_t>(0, num_tokens - num_sinks);
+    const int64_t begin = first_visible_tile(first_query, prompt_tokens);
+    const int64_t end = tiles_for(body_tokens);
+    const bool first_needed = needs_first_page(first_query);
+    if (begin >= end) return first_needed ? 1 : 0;
     const int64_t first = page_of(begin);
-    return page_of(end - 1) - first + 1 + (sinks_seen && first > 0 ? 1 : 0);
+    return page_of(end - 1) - first + 1 + (first_needed && first > 0 ? 1 : 0);
 }
 
-int64_t HeadLayout::peak_pages(int64_t num_tokens, int64_t step) const {
-    const int64_t whole = pages_for(num_tokens, 0);
-    if (body.window == 0 || num_tokens <= 0) return whole;
+int64_t HeadLayout::peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const {
+    if (num_tokens <= 0) return 0;
+    if (selects()) {
+        const int64_t body_tokens = std::max<int64_t>(0, num_tokens - num_sinks);
+        return slot_pages(std::min(body_tokens, most_slots(num_tokens, prompt_tokens) + step));
+    }
+    const int64_t whole = pages_for(num_tokens, 0, prompt_tokens);
+    const int64_t seen = window(prompt_tokens);
+    if (seen == 0) return whole;
     // The tokens that the step's first query sees and the step's own, wherever tiles and pages end.
-    const int64_t tokens = std::min(body.window - 1 + step, num_tokens);
+    const int64_t tokens = std::min(seen - 1 + step + (compensates() ? 1 : 0), num_tokens);
     const int64_t tiles = tiles_for(tokens - 1) + 1;
     const int64_t pages = 1 + (tiles - 1 + page_tiles - 1) / page_tiles;
-    return std::min(whole, pages + (num_sinks > 0 || first_page_tiles == 0 ? 1 : 0));
+    const bool first_page = num_sinks > 0 || compensates() || first_page_tiles == 0;
+    return std::min(whole, pages + (first_page ? 1 : 0));
 }
 
 CacheLayout::CacheLayout(const CachePlan& plan, const CacheShape& shape)
@@ -150,27 +166,39 @@ CacheLayout::CacheLayout(const CachePlan& plan, const CacheShape& shape)
     }
 }
 
-int64_t CacheLayout::bytes_for(int64_t num_tokens) const {
+int64_t CacheLayout::bytes_for(int64_t num_tokens, int64_t prompt_tokens) const {
     int64_t pages = 0;
     for (const auto& layer : heads_) {
-        for (const HeadLayout& head : layer) pages += head.pages_for(num_tokens);
+        for (const HeadLayout& head : layer)
+            pages += head.pages_for(num_tokens, num_tokens, prompt_tokens);
     }
     return pages * kPageBytes;
 }
 
-int64_t CacheLayout::peak_bytes(int64_t num_tokens, int64_t step) const {
+int64_t CacheLayout::peak_bytes(int64_t step, const PeakPages& peak_pages) const {
     int64_t pages = 0;
     int64_t most_extra = 0;
-    for (const auto& layer : heads_) {
+    for (int64_t layer = 0; layer < num_layers(); ++layer) {
         int64_t extra = 0;
-        for (const HeadLayout& head : layer) {
-            const int64_t between = head.peak_pages(num_tokens, 1);
+        for (int64_t head = 0; head < num_kv_heads(); ++head) {
+            const int64_t between = peak_pages(layer, head, 1);
             pages += between;
-            extra += head.peak_pages(num_tokens, step) - between;
+            extra += peak_pages(layer, head, step) - between;
         }
         most_extra = std::max(most_extra, extra);
     }
     return (pages + most_extra) * kPageBytes;
+}
+
+int64_t CacheLayout::peak_bytes(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const {
+    return peak_bytes(step, [&](int64_t layer, int64_t kv_head, int64_t count) {
+        return head(layer, kv_head).peak_pages(num_tokens, count, prompt_tokens);
+    });
+}
+
+int64_t CacheLayout::peak_bytes(int64_t num_tokens, int64_t step) const {
+    // Windows are widest after the longest prompt; what is generated may all stay.
+    return std::max(peak_bytes(num_tokens, step, num_tokens), peak_bytes(num_tokens, step, 0));
 }
 
 int64_t CacheLayout::bytes_full(int64_t num_tokens) const {

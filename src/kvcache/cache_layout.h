@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "kvcache/codec.h"
 #include "kvcache/page_pool.h"
 #include "kvcache/plan.h"
+#include "kvcache/token_policy.h"
 
 namespace lowkey {
 
@@ -29,50 +31,69 @@ struct CacheShape {
     DType dtype = DType::kBF16;             ///< of dense vectors and of floating-point coordinates
 };
 
-/// A run of tokens written by one pair of codecs and seen as far as one window reaches.
+/// A run of tokens written by one pair of codecs.
 struct SegmentLayout {
     std::shared_ptr<const KeyCodec> key;
     std::shared_ptr<const ValueCodec> value;
-    /// A query at position p sees the segment's tokens at positions above p - window; 0: all of
-    /// them up to p.
-    int64_t window = 0;
     [[nodiscard]] int64_t tile_bytes() const { return key->tile_bytes() + value->tile_bytes(); }
 };
 
 /// How the tokens of one KV head lie in its pages. Tokens are numbered from the first that the
 /// cache was given. Tokens [0, num_sinks) are the sinks, in tiles at the start of the first page;
-/// all others are the body, in the rest of that page and in pages of their own. In a page the keys
-/// of all tiles of a segment come first, then their values, each in the order the kernels stream. A
-/// page is needed as long as a query to come can see one of its tokens.
+/// after them stands the compensation token, if there is one (key and value, f32); all other tokens
+/// are the body, in the rest of that page and in pages of their own. In a page the keys of all
+/// tiles of a segment come first, then their values, each in the order the kernels stream. A body
+/// with a window lies in the order of its tokens, and a page is needed as long as a query to come
+/// can see one of them; the body of a head that selects is dense, in any order.
 struct HeadLayout {
+    CacheShape::Head dims;
+    std::shared_ptr<const TokenPolicy> policy;
     int64_t num_sinks = 0;
     SegmentLayout sinks;  ///< null codecs when num_sinks is 0
     SegmentLayout body;
     int64_t sink_tiles = 0;
-    int64_t first_page_tiles = 0;  ///< body tiles in the first page
-    int64_t page_tiles = 0;        ///< body tiles in every further page
+    int64_t compensation_bytes = 0;  ///< 0: what leaves the window is gone
+    int64_t first_page_tiles = 0;    ///< body tiles in the first page
+    int64_t page_tiles = 0;          ///< body tiles in every further page
+
     [[nodiscard]] int64_t sink_bytes() const {
         return sink_tiles == 0 ? 0 : sink_tiles * sinks.tile_bytes();
     }
+    /// Where the body's tiles begin in the first page.
+    [[nodiscard]] int64_t body_offset() const { return sink_bytes() + compensation_bytes; }
+    [[nodiscard]] bool compensates() const { return compensation_bytes > 0; }
+    [[nodiscard]] bool selects() const { return policy->selects(); }
+    /// A query at position p sees the body at positions above p - window(prompt_tokens): the
+    /// smaller of the model's window and the policy's; 0: all of it. Likewise the sinks, whose
+    /// window is the model's own.
+    [[nodiscard]] int64_t window(int64_t prompt_tokens) const;
 
     /// The page of a body tile.
     [[nodiscard]] int64_t page_of(int64_t tile) const {
         return tile < first_page_tiles ? 0 : 1 + (tile - first_page_tiles) / page_tiles;
     }
-    /// Whether queries from token `first_query` on see any sink.
-    [[nodiscard]] bool sees_sinks(int64_t first_query) const;
-    /// The first body tile with a token that queries from token `first_query` on see.
-    [[nodiscard]] int64_t first_visible_tile(int64_t first_query) const;
+    /// Whether the first page holds something for queries from token `first_query` on besides the
+    /// body.
+    [[nodiscard]] bool needs_first_page(int64_t first_query) const;
+    /// The first body tile with a token that queries from token `first_query` on see. Compensation
+    /// tokens take up what a query no longer sees when that query comes.
+    [[nodiscard]] int64_t first_visible_tile(int64_t first_query, int64_t prompt_tokens) const;
 
-    /// Pages that hold what queries from token `first_query` on see of `num_tokens` tokens.
-    [[nodiscard]] int64_t pages_for(int64_t num_tokens, int64_t first_query) const;
-    /// Pages that hold `num_tokens` tokens for the queries after them.
+    /// Pages that hold what queries from token `first_query` on see of `num_tokens` tokens, after
+    /// prompts of at most `prompt_tokens` tokens.
+    [[nodiscard]] int64_t pages_for(int64_t num_tokens, int64_t first_query,
+                                    int64_t prompt_tokens) const;
+    /// Pages that hold a prompt of `num_tokens` tokens for the queries after it.
     [[nodiscard]] int64_t pages_for(int64_t num_tokens) const {
-        return pages_for(num_tokens, num_tokens);
+        return pages_for(num_tokens, num_tokens, num_tokens);
     }
     /// The most pages held while a sequence grows to `num_tokens` tokens, by at most `step` tokens
     /// that attend to each other at a time.
-    [[nodiscard]] int64_t peak_pages(int64_t num_tokens, int64_t step) const;
+    [[nodiscard]] int64_t peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const;
+
+    // Of heads that select: the most slots taken between steps, and the pages of so many slots.
+    [[nodiscard]] int64_t most_slots(int64_t num_tokens, int64_t prompt_tokens) const;
+    [[nodiscard]] int64_t slot_pages(int64_t count) const;
 };
 
 /// A plan made concrete for a model: every head's codecs and page layout. Immutable, shared by all
@@ -92,10 +113,21 @@ public:
     }
     [[nodiscard]] PrefillAttention prefill_attention() const { return prefill_attention_; }
 
-    /// Bytes of the pages that a sequence of `num_tokens` takes between steps.
-    [[nodiscard]] int64_t bytes_for(int64_t num_tokens) const;
-    /// The most bytes taken while a sequence grows to `num_tokens`, at most `step` tokens at a
-    /// time: only one layer at a time holds a step's tokens beyond its windows.
+    /// Bytes of the pages that a sequence of `num_tokens` takes between steps, of which
+    /// `prompt_tokens` were a prompt.
+    [[nodiscard]] int64_t bytes_for(int64_t num_tokens, int64_t prompt_tokens) const;
+    /// The same for a prompt alone.
+    [[nodiscard]] int64_t bytes_for(int64_t num_tokens) const {
+        return bytes_for(num_tokens, num_tokens);
+    }
+    /// The most pages that a head holds while its sequence grows `step` tokens at a time.
+    using PeakPages = std::function<int64_t(int64_t layer, int64_t kv_head, int64_t step)>;
+    /// The most bytes taken when heads hold so many: only one layer at a time holds a step's tokens
+    /// beyond what it keeps.
+    [[nodiscard]] int64_t peak_bytes(int64_t step, const PeakPages& peak_pages) const;
+    /// The same of a new sequence that grows to `num_tokens`.
+    [[nodiscard]] int64_t peak_bytes(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const;
+    /// The same whatever part of the tokens is a prompt.
     [[nodiscard]] int64_t peak_bytes(int64_t num_tokens, int64_t step) const;
     /// 2 · layers · kv_heads · head_dim · tokens · 2: the uncompressed bf16 cache that ratios refer
     /// to.

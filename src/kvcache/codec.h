@@ -58,6 +58,10 @@ public:
                         int64_t first_slot) const = 0;
     /// The key in a slot as queries see it (not rotated for codecs before rotation), [dim].
     virtual void decode(const std::byte* tiles, int64_t slot, float* key) const = 0;
+    /// Copies the key of one slot to another, of other tiles perhaps, without loss. Slots beside it
+    /// stay as they are.
+    virtual void copy(const std::byte* from, int64_t from_slot, std::byte* to,
+                      int64_t to_slot) const = 0;
 
     /// Length of a query in the codec's space.
     [[nodiscard]] virtual int64_t query_dim() const = 0;
@@ -82,6 +86,8 @@ public:
     virtual void encode(const float* values, int64_t stride, int64_t num_tokens, std::byte* tiles,
                         int64_t first_slot) const = 0;
     virtual void decode(const std::byte* tiles, int64_t slot, float* value) const = 0;
+    virtual void copy(const std::byte* from, int64_t from_slot, std::byte* to,
+                      int64_t to_slot) const = 0;
 
     /// Length of a sum in the codec's space.
     [[nodiscard]] virtual int64_t sum_dim() const = 0;

@@ -22,6 +22,10 @@ public:
     void decode(const std::byte* tiles, int64_t slot, float* key) const override {
         tiles_.read_key(tiles, slot, key);
     }
+    void copy(const std::byte* from, int64_t from_slot, std::byte* to,
+              int64_t to_slot) const override {
+        tiles_.copy_key(from, from_slot, to, to_slot);
+    }
 
     void prepare_queries(const float* q, int64_t rows, float* prepared) const override {
         std::memcpy(prepared, q, static_cast<size_t>(rows * tiles_.dim) * sizeof(float));
@@ -49,6 +53,10 @@ public:
     }
     void decode(const std::byte* tiles, int64_t slot, float* value) const override {
         tiles_.read_value(tiles, slot, value);
+    }
+    void copy(const std::byte* from, int64_t from_slot, std::byte* to,
+              int64_t to_slot) const override {
+        tiles_.copy_value(from, from_slot, to, to_slot);
     }
 
     void accumulate(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,

@@ -76,6 +76,10 @@ public:
         map_.tiles.read_key(tiles, slot, coords.data());
         map_.from_coords(coords.data(), key);
     }
+    void copy(const std::byte* from, int64_t from_slot, std::byte* to,
+              int64_t to_slot) const override {
+        map_.tiles.copy_key(from, from_slot, to, to_slot);
+    }
 
     [[nodiscard]] int64_t query_dim() const override { return map_.rank; }
     void prepare_queries(const float* q, int64_t rows, float* prepared) const override {
@@ -174,6 +178,10 @@ public:
         std::vector<float> coords(static_cast<size_t>(map_.rank));
         map_.tiles.read_value(tiles, slot, coords.data());
         map_.from_coords(coords.data(), value);
+    }
+    void copy(const std::byte* from, int64_t from_slot, std::byte* to,
+              int64_t to_slot) const override {
+        map_.tiles.copy_value(from, from_slot, to, to_slot);
     }
     void accumulate(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
                     int64_t num_tiles, float* acc) const override {

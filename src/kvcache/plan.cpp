@@ -31,6 +31,19 @@ std::optional<int64_t> integer_setting(const Settings& settings, const std::stri
     return typed_setting<int64_t>(settings, name, owner, "a whole number");
 }
 
+std::optional<double> number_setting(const Settings& settings, const std::string& name,
+                                     const std::string& owner) {
+    const auto found = settings.find(name);
+    if (found != settings.end() && std::holds_alternative<int64_t>(found->second))
+        return static_cast<double>(std::get<int64_t>(found->second));
+    return typed_setting<double>(settings, name, owner, "a number");
+}
+
+std::optional<bool> bool_setting(const Settings& settings, const std::string& name,
+                                 const std::string& owner) {
+    return typed_setting<bool>(settings, name, owner, "true or false");
+}
+
 std::optional<std::string> string_setting(const Settings& settings, const std::string& name,
                                           const std::string& owner) {
     return typed_setting<std::string>(settings, name, owner, "a string");

@@ -24,9 +24,18 @@ struct CodecSpec {
     std::map<std::string, std::shared_ptr<const Tensor>> tensors;
 };
 
-/// Which tokens a head remembers. "all": every token that the model itself looks at. "window",
-/// settings `window` W ≥ 1 and `sinks` S (0 unless given): a query at position p sees positions
-/// above p - W and below S. Exact sinks count as sinks of the window.
+/// Which tokens a head remembers: a policy's name (a row of the table in token_policy.cpp) and its
+/// settings. n is the length of the sequence's longest prompt; a setting X that says `or share` may
+/// come as X_share, a share of n, or as both: the larger counts.
+///   all               every token that the model itself looks at.
+///   window            a query at position p sees positions above p - `window` (or share) and below
+///                     `sinks` (0 unless given). `compensation`: what leaves the window lives on as
+///                     one token. `reindex`: sinks stand right before the window, however far away.
+///   heavy_hitters     the newest `recent` (or share), and the `heavy` (or share) others that got
+///                     the most attention.
+///   prompt_selection  of a prompt `capacity` tokens (or share): the last `observe` (32), and those
+///                     that they attend to most, averaged over `kernel` (5) neighbours.
+/// Exact sinks are kept whatever the policy says, and count as sinks of a window.
 struct TokenPolicySpec {
     std::string name = "all";
     Settings settings;
@@ -60,6 +69,10 @@ struct CachePlan {
 /// Throws UsageError naming `owner` when it has another type.
 std::optional<int64_t> integer_setting(const Settings& settings, const std::string& name,
                                        const std::string& owner);
+std::optional<double> number_setting(const Settings& settings, const std::string& name,
+                                     const std::string& owner);
+std::optional<bool> bool_setting(const Settings& settings, const std::string& name,
+                                 const std::string& owner);
 std::optional<std::string> string_setting(const Settings& settings, const std::string& name,
                                           const std::string& owner);
 

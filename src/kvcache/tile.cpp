@@ -44,6 +44,18 @@ void read(const FloatTiles& tiles, At at, const std::byte* data, int64_t slot, f
     }
 }
 
+void copy(const FloatTiles& tiles, At at, const std::byte* from, int64_t from_slot, std::byte* to,
+          int64_t to_slot) {
+    const int64_t size = dtype_bytes(tiles.dtype);
+    const std::byte* source = from + from_slot / kTileTokens * tiles.tile_bytes();
+    std::byte* target = to + to_slot / kTileTokens * tiles.tile_bytes();
+    for (int64_t i = 0; i < tiles.dim; ++i) {
+        std::memcpy(target + size * at(tiles.dtype, tiles.dim, i, to_slot % kTileTokens),
+                    source + size * at(tiles.dtype, tiles.dim, i, from_slot % kTileTokens),
+                    static_cast<size_t>(size));
+    }
+}
+
 }  // namespace
 
 int64_t FloatTiles::tile_bytes() const { return kTileTokens * dim * dtype_bytes(dtype); }
@@ -59,6 +71,15 @@ void FloatTiles::read_key(const std::byte* tiles, int64_t slot, float* key) cons
 }
 void FloatTiles::read_value(const std::byte* tiles, int64_t slot, float* value) const {
     read(*this, value_at, tiles, slot, value);
+}
+
+void FloatTiles::copy_key(const std::byte* from, int64_t from_slot, std::byte* to,
+                          int64_t to_slot) const {
+    copy(*this, key_at, from, from_slot, to, to_slot);
+}
+void FloatTiles::copy_value(const std::byte* from, int64_t from_slot, std::byte* to,
+                            int64_t to_slot) const {
+    copy(*this, value_at, from, from_slot, to, to_slot);
 }
 
 void FloatTiles::score(const float* q, int64_t rows, const std::byte* tiles, int64_t num_tiles,

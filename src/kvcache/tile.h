@@ -21,6 +21,10 @@ struct FloatTiles {
     void read_key(const std::byte* tiles, int64_t slot, float* key) const;
     void read_value(const std::byte* tiles, int64_t slot, float* value) const;
 
+    // Copies a token's numbers as they are; other slots of the tile stay.
+    void copy_key(const std::byte* from, int64_t from_slot, std::byte* to, int64_t to_slot) const;
+    void copy_value(const std::byte* from, int64_t from_slot, std::byte* to, int64_t to_slot) const;
+
     /// kernels().score_* and sum_* for this dtype.
     void score(const float* q, int64_t rows, const std::byte* tiles, int64_t num_tiles, float* out,
                int64_t out_stride) const;

@@ -18,14 +18,19 @@ struct SequenceInput {
     /// Tokens of the sequence once its whole prompt is in, when this is a chunk of it: rotary
     /// frequencies can depend on that. 0: the tokens up to the last of these.
     int64_t final_length = 0;
+    /// Tokens of the same forward pass that came before these: those of earlier slices.
+    int64_t offset = 0;
+    int64_t index = 0;  ///< of the sequence in the whole batch
 
+    /// The token that comes first, counted from the sequence's first.
+    [[nodiscard]] int64_t first_token() const { return cache->num_tokens() + offset; }
     /// Whether the tokens attend to their own uncompressed keys and values, and are written after.
     [[nodiscard]] bool attends_exactly() const {
         return prompt && cache->layout().prefill_attention() == PrefillAttention::kExact;
     }
     /// The length that rotary frequencies see.
     [[nodiscard]] int64_t length() const {
-        return std::max(final_length, cache->num_tokens() + static_cast<int64_t>(tokens.size()));
+        return std::max(final_length, first_token() + static_cast<int64_t>(tokens.size()));
     }
 };
 

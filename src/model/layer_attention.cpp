@@ -1,29 +1,12 @@
 #include "model/layer_attention.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/parallel.h"
+#include "model/exact_prompt.h"
 
 namespace lowkey {
-
-class ExactPrompt {
-public:
-    ExactPrompt(const CacheShape& shape, int64_t layer, int64_t num_tokens, int64_t first_position)
-        : layout_(make_layout(shape, layer)),
-          pool_(layout_->peak_bytes(num_tokens, num_tokens)),
-          cache_(layout_, pool_, first_position) {}
-    [[nodiscard]] HeadCache& head(int64_t kv_head) { return cache_.head(0, kv_head); }
-
-private:
-    static std::shared_ptr<const CacheLayout> make_layout(CacheShape shape, int64_t layer) {
-        shape.layers = {shape.layers[static_cast<size_t>(layer)]};
-        const auto heads = static_cast<int64_t>(shape.layers.front().size());
-        return std::make_shared<CacheLayout>(CachePlan::dense(1, heads), shape);
-    }
-    std::shared_ptr<const CacheLayout> layout_;
-    PagePool pool_;
-    SequenceCache cache_;
-};
 
 LayerAttention::LayerAttention(const ModelConfig& config, const LayerWeights& weights,
                                int64_t layer, const RotaryTable* rotary,
@@ -33,20 +16,29 @@ LayerAttention::LayerAttention(const ModelConfig& config, const LayerWeights& we
       layer_(layer),
       rotary_(rotary),
       batch_(batch),
-      observer_(observer),
-      num_tokens_(count_tokens(batch)),
-      exact_(batch.size()) {
+      observer_(observer) {
     for (const CacheShape::Head& head : weights.kv_heads) {
         k_at_.push_back(k_size_);
         v_at_.push_back(v_size_);
         k_size_ += head.key_dim;
         v_size_ += head.value_dim;
     }
+    for (const SequenceInput& input : batch) {
+        const auto count = static_cast<int64_t>(input.tokens.size());
+        auto& exact = exact_.emplace_back();
+        for (size_t h = 0; h < weights.kv_heads.size() && input.prompt && count > 0; ++h) {
+            input.cache->head(layer, static_cast<int64_t>(h)).begin_prompt(input.length());
+        }
+        if (count > 0 && input.attends_exactly())
+            exact = std::make_unique<ExactPrompt>(*input.cache, layer, count);
+    }
 }
 
 LayerAttention::~LayerAttention() = default;
 
-void LayerAttention::run(const float* x, float* out) {
+void LayerAttention::run(std::span<const SequenceInput> slice, const float* x, float* out) {
+    slice_ = slice;
+    num_tokens_ = count_tokens(slice);
     const int64_t group = config_.group_size();
     project(x);
     const auto see_qkv = [&](ObservedTokens& seen, int64_t row) {
@@ -64,17 +56,20 @@ void LayerAttention::run(const float* x, float* out) {
         observer_->on_rotated(seen);
     });
     attended_ = Tensor(DType::kF32, {num_tokens_, group * v_size_});
-    plan_heads();
-    append_all(before_attention_);
-    attend(tasks_, {.softmax_scale = static_cast<float>(config_.softmax_scale),
-                    .softcap = static_cast<float>(config_.attention_softcap)});
-    forget_and_reserve();
-    append_all(after_attention_);
+    append();
+    attend_all();
+    retire();
     observe([&](ObservedTokens seen, int64_t row) {
         seen.out = attended_.f32().data() + row * group * v_size_;
         observer_->on_attention(seen);
     });
     weights_.o->forward(attended_.f32().data(), num_tokens_, out);
+}
+
+void LayerAttention::finish() {
+    for (const auto& exact : exact_) {
+        if (exact != nullptr) exact->write();
+    }
 }
 
 template <typename Notify>
@@ -85,10 +80,10 @@ void LayerAttention::observe(Notify notify) {
                         .kv_stride = k_size_,
                         .out_stride = config_.group_size() * v_size_};
     int64_t row = 0;
-    for (size_t s = 0; s < batch_.size(); ++s) {
-        seen.sequence = static_cast<int64_t>(s);
-        seen.first_position = batch_[s].cache->num_tokens();
-        seen.num_tokens = static_cast<int64_t>(batch_[s].tokens.size());
+    for (const SequenceInput& input : slice_) {
+        seen.sequence = input.index;
+        seen.first_position = input.first_token();
+        seen.num_tokens = static_cast<int64_t>(input.tokens.size());
         notify(seen, row);
         row += seen.num_tokens;
     }
@@ -118,12 +113,11 @@ void LayerAttention::rotate() {
     const int64_t d = config_.head_dim;
     const int64_t q_size = config_.group_size() * k_size_;
     int64_t row = 0;
-    for (const SequenceInput& input : batch_) {
+    for (const SequenceInput& input : slice_) {
         const int64_t length = input.length();
         parallel_for(static_cast<int64_t>(input.tokens.size()), [&](int64_t t) {
             std::vector<float> scratch;
-            const RotaryAngles angles =
-                rotary_->angles(input.cache->num_tokens() + t, length, scratch);
+            const RotaryAngles angles = rotary_->angles(input.first_token() + t, length, scratch);
             float* q = q_.f32().data() + (row + t) * q_size;
             float* k = k_.f32().data() + (row + t) * k_size_;
             for (int64_t i = 0; i < q_size; i += d) rotary_->rotate(q + i, angles);
@@ -133,68 +127,102 @@ void LayerAttention::rotate() {
     }
 }
 
-void LayerAttention::plan_heads() {
-    const int64_t group = config_.group_size();
+TokenRows LayerAttention::rows(int64_t first, int64_t count, size_t head) const {
+    const int64_t key = first * k_size_ + k_at_[head];
+    return {k_before_.f32().data() + key,
+            k_.f32().data() + key,
+            k_size_,
+            v_.f32().data() + first * v_size_ + v_at_[head],
+            v_size_,
+            count};
+}
+
+void LayerAttention::append() {
+    steps_.clear();
     int64_t row = 0;
-    for (size_t s = 0; s < batch_.size(); ++s) {
-        SequenceCache& cache = *batch_[s].cache;
-        const auto count = static_cast<int64_t>(batch_[s].tokens.size());
+    for (size_t s = 0; s < slice_.size(); ++s) {
+        const SequenceInput& input = slice_[s];
+        const auto count = static_cast<int64_t>(input.tokens.size());
         if (count == 0) continue;
-        if (batch_[s].attends_exactly()) {
-            exact_[s] = std::make_unique<ExactPrompt>(cache.layout().shape(), layer_, count,
-                                                      cache.num_tokens());
-        }
+        ExactPrompt* exact = exact_[static_cast<size_t>(input.index)].get();
         for (size_t h = 0; h < weights_.kv_heads.size(); ++h) {
-            HeadCache& head = cache.head(layer_, static_cast<int64_t>(h));
-            AttentionTask task{.caches = {&head},
-                               .q = q_.f32().data() + (row * k_size_ + k_at_[h]) * group,
-                               .q_stride = group * k_size_,
-                               .q_dim = weights_.kv_heads[h].key_dim,
-                               .out = attended_.f32().data() + (row * v_size_ + v_at_[h]) * group,
-                               .out_stride = group * v_size_,
-                               .out_dim = weights_.kv_heads[h].value_dim,
-                               .group_size = group,
-                               .num_tokens = count,
-                               .first_position = cache.num_tokens(),
-                               .alibi_slopes = config_.alibi_slopes.empty()
-                                                   ? nullptr
-                                                   : config_.alibi_slopes.data() +
-                                                         static_cast<int64_t>(h) * group};
-            if (exact_[s] != nullptr) {
-                HeadCache& own = exact_[s]->head(static_cast<int64_t>(h));
-                own.reserve(count);
-                task.caches.push_back(&own);
-                before_attention_.push_back({&own, row, count, h});
-                after_attention_.push_back({&head, row, count, h});
-            } else {
-                head.reserve(count);
-                before_attention_.push_back({&head, row, count, h});
-            }
-            tasks_.push_back(std::move(task));
+            HeadCache& head = input.cache->head(layer_, static_cast<int64_t>(h));
+            head.reserve(exact == nullptr ? count : 0);
+            steps_.push_back({s, h, &head, exact, row, {}});
         }
+        if (exact != nullptr) exact->append(rows(row, count, 0));
         row += count;
     }
-}
-
-void LayerAttention::forget_and_reserve() {
-    for (const SequenceInput& input : batch_) {
+    parallel_for(std::ssize(steps_), [&](int64_t i) {
+        HeadStep& step = steps_[static_cast<size_t>(i)];
+        const SequenceInput& input = slice_[step.input];
         const auto count = static_cast<int64_t>(input.tokens.size());
-        for (size_t h = 0; h < weights_.kv_heads.size() && count > 0; ++h) {
-            HeadCache& head = input.cache->head(layer_, static_cast<int64_t>(h));
-            head.forget(input.cache->num_tokens() + count);
-        }
-    }
-    for (const Append& a : after_attention_) a.cache->reserve(a.count);
+        if (step.exact == nullptr) step.cache->append(rows(step.row, count, step.head));
+        step.cache->settle(input.first_token(), count);
+    });
 }
 
-void LayerAttention::append_all(const std::vector<Append>& appends) {
-    parallel_for(static_cast<int64_t>(appends.size()), [&](int64_t i) {
-        const Append& a = appends[static_cast<size_t>(i)];
-        const int64_t key = a.row * k_size_ + k_at_[a.head];
-        const int64_t value = a.row * v_size_ + v_at_[a.head];
-        a.cache->append(k_before_.f32().data() + key, k_.f32().data() + key, k_size_,
-                        v_.f32().data() + value, v_size_, a.count);
-    });
+void LayerAttention::attend_all() {
+    const int64_t group = config_.group_size();
+    std::vector<AttentionTask> tasks;
+    for (HeadStep& step : steps_) {
+        const SequenceInput& input = slice_[step.input];
+        const auto head = static_cast<int64_t>(step.head);
+        AttentionTask task{
+            .caches = {step.cache},
+            .q = q_.f32().data() + (step.row * k_size_ + k_at_[step.head]) * group,
+            .q_stride = group * k_size_,
+            .q_dim = weights_.kv_heads[step.head].key_dim,
+            .out = attended_.f32().data() + (step.row * v_size_ + v_at_[step.head]) * group,
+            .out_stride = group * v_size_,
+            .out_dim = weights_.kv_heads[step.head].value_dim,
+            .group_size = group,
+            .num_tokens = static_cast<int64_t>(input.tokens.size()),
+            .first_position = input.first_token(),
+            .rotary = rotary_,
+            .alibi_slopes = config_.alibi_slopes.empty()
+                                ? nullptr
+                                : config_.alibi_slopes.data() + head * group};
+        if (step.exact != nullptr) task.caches.push_back(&step.exact->head(head));
+        if (step.cache->layout().selects()) {
+            // Of a prompt in slices, its last queries count.
+            const SequenceInput& whole = batch_[static_cast<size_t>(input.index)];
+            const auto total = static_cast<int64_t>(whole.tokens.size());
+            const int64_t observed =
+                step.cache->layout().policy->first_observed(input.prompt, total) - input.offset;
+            if (observed < task.num_tokens) {
+                task.first_observed = std::max<int64_t>(0, observed);
+                int64_t tokens = 0;
+                for (const HeadCache* cache : task.caches) tokens += cache->num_held();
+                step.received.assign(static_cast<size_t>(tokens), 0.0);
+                task.received = step.received.data();
+            }
+        }
+        tasks.push_back(std::move(task));
+    }
+    attend(tasks, {.softmax_scale = static_cast<float>(config_.softmax_scale),
+                   .softcap = static_cast<float>(config_.attention_softcap)});
+}
+
+void LayerAttention::retire() {
+    for (HeadStep& step : steps_) {
+        const SequenceInput& input = slice_[step.input];
+        if (step.exact != nullptr) {
+            // Selection waits for the whole prompt.
+            auto& cached = step.exact->cached(static_cast<int64_t>(step.head));
+            auto& arriving = step.exact->arriving(static_cast<int64_t>(step.head));
+            for (size_t i = 0; i < step.received.size(); ++i) {
+                double& sum = i < cached.size() ? cached[i] : arriving[i - cached.size()];
+                sum += step.received[i];
+            }
+            continue;
+        }
+        if (step.cache->layout().selects()) {
+            step.received.resize(static_cast<size_t>(step.cache->num_held()));
+            step.cache->select(step.received, {}, input.prompt);
+        }
+        step.cache->forget(input.first_token() + static_cast<int64_t>(input.tokens.size()));
+    }
 }
 
 }  // namespace lowkey

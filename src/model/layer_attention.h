@@ -17,10 +17,12 @@ namespace lowkey {
 class ExactPrompt;
 
 /// One layer's attention over one batch: projections, rotation, the caches' growth, attention,
-/// output projection. Made for a single run.
+/// output projection. Made for a single pass, which may come in slices; what attends exactly is
+/// written to its caches at the end.
 class LayerAttention {
 public:
-    /// Everything must outlive the object; `rotary` and `observer` may be null.
+    /// Everything must outlive the object; `batch` is the whole pass; `rotary` and `observer` may
+    /// be null.
     LayerAttention(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
                    const RotaryTable* rotary, std::span<const SequenceInput> batch,
                    ForwardObserver* observer);
@@ -28,26 +30,31 @@ public:
     LayerAttention(const LayerAttention&) = delete;
     LayerAttention& operator=(const LayerAttention&) = delete;
 
-    /// x, out [tokens of the batch, hidden_size] f32.
-    void run(const float* x, float* out);
+    /// The next tokens of some sequences of the batch: x, out [tokens of the slice, hidden_size]
+    /// f32.
+    void run(std::span<const SequenceInput> slice, const float* x, float* out);
+    /// Encodes the prompts that attended to themselves exactly.
+    void finish();
 
 private:
-    /// Consecutive rows of k and v that join a head's cache.
-    struct Append {
-        HeadCache* cache;
-        int64_t row;
-        int64_t count;
+    /// What one KV head of one sequence of the slice has to do.
+    struct HeadStep {
+        size_t input;  ///< in the slice
         size_t head;
+        HeadCache* cache;
+        ExactPrompt* exact;            ///< null: attends through the cache
+        int64_t row;                   ///< of the slice, where its tokens begin
+        std::vector<double> received;  ///< attention per token of the cache, if the head selects
     };
 
     void project(const float* x);
     void rotate();
-    /// Says what each KV head attends to, and what is appended before and after; reserves pages for
-    /// the former.
-    void plan_heads();
-    /// Returns the pages that no later query sees, and reserves those for what is appended now.
-    void forget_and_reserve();
-    void append_all(const std::vector<Append>& appends);
+    /// Grows the caches (or the exact prompts) by the slice's tokens.
+    void append();
+    void attend_all();
+    /// Lets go what no later query sees.
+    void retire();
+    [[nodiscard]] TokenRows rows(int64_t first, int64_t count, size_t head) const;
     template <typename Notify>
     void observe(Notify notify);
 
@@ -58,23 +65,23 @@ private:
     std::span<const SequenceInput> batch_;
     ForwardObserver* observer_;
 
-    int64_t num_tokens_;
     // Where each KV head's vectors start in rows of k and v; its queries and results start at
     // group_size times that.
     std::vector<int64_t> k_at_;
     std::vector<int64_t> v_at_;
     int64_t k_size_ = 0;
     int64_t v_size_ = 0;
+    std::vector<std::unique_ptr<ExactPrompt>> exact_;  // of the batch; null where through the cache
 
+    // The slice.
+    std::span<const SequenceInput> slice_;
+    int64_t num_tokens_ = 0;
     Tensor q_;         // [num_tokens, group_size * k_size]
     Tensor k_before_;  // [num_tokens, k_size], before rotation
     Tensor k_;         // the same after it
     Tensor v_;         // [num_tokens, v_size]
     Tensor attended_;  // [num_tokens, group_size * v_size]
-    std::vector<AttentionTask> tasks_;
-    std::vector<std::unique_ptr<ExactPrompt>> exact_;  // of sequences that attend exactly
-    std::vector<Append> before_attention_;
-    std::vector<Append> after_attention_;
+    std::vector<HeadStep> steps_;
 };
 
 }  // namespace lowkey

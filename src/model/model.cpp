@@ -16,7 +16,35 @@ constexpr int64_t kMlpTokens = 512;
 
 int64_t bytes_to_grow(const SequenceInput& input) {
     const auto count = static_cast<int64_t>(input.tokens.size());
-    return input.cache->bytes_to_grow(count, input.attends_exactly() ? 1 : count);
+    return input.cache->bytes_to_grow(count, input.attends_exactly() ? 1 : count,
+                                      input.prompt ? input.length() : 0);
+}
+
+/// Cuts a pass into slices of at most `size` tokens, which run through a layer one after another; 0
+/// leaves it whole.
+std::vector<std::vector<SequenceInput>> cut(std::span<const SequenceInput> batch, int64_t size) {
+    std::vector<std::vector<SequenceInput>> slices(1);
+    int64_t room = size;
+    for (size_t s = 0; s < batch.size(); ++s) {
+        const SequenceInput& whole = batch[s];
+        const int64_t count = std::ssize(whole.tokens);
+        const int64_t length = whole.length();
+        for (int64_t t = 0; t < count;) {
+            if (size > 0 && room == 0) {
+                slices.emplace_back();
+                room = size;
+            }
+            const int64_t taken = size > 0 ? std::min(room, count - t) : count;
+            SequenceInput& part = slices.back().emplace_back(whole);
+            part.tokens = whole.tokens.subspan(static_cast<size_t>(t), static_cast<size_t>(taken));
+            part.final_length = length;
+            part.offset = t;
+            part.index = static_cast<int64_t>(s);
+            t += taken;
+            room -= taken;
+        }
+    }
+    return slices;
 }
 
 /// Throws BudgetError when the batch's caches, which may share a pool, cannot all grow.
@@ -132,7 +160,8 @@ Tensor Model::embed(std::span<const SequenceInput> batch) const {
     return embedded;
 }
 
-Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* observer) const {
+Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* observer,
+                      int64_t slice_tokens) const {
     for (const SequenceInput& input : batch) {
         const auto count = static_cast<int64_t>(input.tokens.size());
         const int64_t length = input.cache->num_tokens() + count;
@@ -146,7 +175,7 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
     check_room(batch);
     Tensor hidden = embed(batch);
     for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-        run_layer(layer, batch, hidden.f32().data(), observer);
+        run_layer(layer, batch, hidden.f32().data(), observer, slice_tokens);
     }
     for (const SequenceInput& input : batch) {
         input.cache->set_num_tokens(input.cache->num_tokens() +
@@ -156,9 +185,22 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
 }
 
 void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
-                      ForwardObserver* observer) const {
+                      ForwardObserver* observer, int64_t slice_tokens) const {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const int64_t n = count_tokens(batch);
+    LayerAttention attention(config_, w, layer, rotary(layer).get(), batch, observer);
+    float* rows = hidden;
+    for (const auto& slice : cut(batch, slice_tokens)) {
+        run_slice(layer, slice, attention, rows);
+        rows += count_tokens(slice) * config_.hidden_size;
+    }
+    attention.finish();
+    if (observer != nullptr) observer->on_layer_output(layer, hidden, count_tokens(batch));
+}
+
+void Model::run_slice(int64_t layer, std::span<const SequenceInput> slice,
+                      LayerAttention& attention, float* hidden) const {
+    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+    const int64_t n = count_tokens(slice);
     const auto size = static_cast<size_t>(n * config_.hidden_size);
     const std::span<float> residual(hidden, size);
     std::vector<float> x(size);
@@ -170,11 +212,8 @@ void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float
         add(residual, out);
         if (norms.after.present()) norms.after.forward(hidden, n, hidden);
     };
-    run_block(w.attention_norms, [&](const float* in) {
-        LayerAttention(config_, w, layer, rotary(layer).get(), batch, observer).run(in, out.data());
-    });
+    run_block(w.attention_norms, [&](const float* in) { attention.run(slice, in, out.data()); });
     run_block(w.mlp_norms, [&](const float* in) { mlp(layer, in, n, out.data()); });
-    if (observer != nullptr) observer->on_layer_output(layer, hidden, n);
 }
 
 void Model::mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) const {

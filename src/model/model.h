@@ -14,6 +14,8 @@
 
 namespace lowkey {
 
+class LayerAttention;
+
 /// How to load a model.
 struct ModelOptions {
     DType dtype = DType::kBF16;  ///< of weights, and of the dense cache: bf16 or f32
@@ -55,9 +57,11 @@ public:
     /// layers, and extends their caches. Returns the last layer's output [sum of tokens,
     /// hidden_size] f32, for logits(). Throws BudgetError before anything changes when a cache has
     /// no room, UsageError for token ids outside the vocabulary and for sequences longer than
-    /// max_context().
+    /// max_context(). Each layer takes the tokens in slices of at most `slice_tokens` (0: all at
+    /// once), which bounds its buffers; prompts that attend exactly see all earlier slices.
     [[nodiscard]] Tensor forward(std::span<const SequenceInput> batch,
-                                 ForwardObserver* observer = nullptr) const;
+                                 ForwardObserver* observer = nullptr,
+                                 int64_t slice_tokens = 0) const;
 
     // The steps of forward(), for calibration, which runs single layers.
     /// Embeddings [sum of tokens, hidden_size].
@@ -65,12 +69,15 @@ public:
     /// One layer in place: hidden [sum of tokens, hidden_size]. The caches' heads of this layer
     /// grow; their token count is left to the caller.
     void run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
-                   ForwardObserver* observer = nullptr) const;
+                   ForwardObserver* observer = nullptr, int64_t slice_tokens = 0) const;
 
     /// logits [num_tokens, vocab_size] of rows of forward()'s result.
     void logits(const float* hidden, int64_t num_tokens, float* logits) const;
 
 private:
+    /// The next tokens of some sequences through one layer, in place.
+    void run_slice(int64_t layer, std::span<const SequenceInput> slice, LayerAttention& attention,
+                   float* hidden) const;
     void mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) const;
 
     ModelConfig config_;

@@ -152,7 +152,7 @@ TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
     const auto values = random_floats(total * kDim, 31);
     HeadCache& head = cache.head(0, 0);
     head.reserve(total);
-    head.append(before.data(), after.data(), kDim, values.data(), kDim, total);
+    head.append({before.data(), after.data(), kDim, values.data(), kDim, total});
     const auto q = random_floats(c.tokens * c.group * kDim, 32);
     const double scale = 0.11;
     const std::vector<double> want = reference(head, *rotary, q, c, scale);
@@ -210,8 +210,8 @@ TEST(Attention, ExactPromptTokensJoinTheCachedPast) {
     };
     const auto fill = [&](HeadCache& cache, int64_t begin, int64_t end) {
         cache.reserve(end - begin);
-        cache.append(keys.data() + begin * kDim, keys.data() + begin * kDim, kDim,
-                     values.data() + begin * kDim, kDim, end - begin);
+        cache.append({keys.data() + begin * kDim, keys.data() + begin * kDim, kDim,
+                      values.data() + begin * kDim, kDim, end - begin});
     };
     SequenceCache whole(layout, pool), first(layout, pool), second(layout, pool, past);
     fill(whole.head(0, 0), 0, past + own);

@@ -14,11 +14,11 @@ namespace lowkey::test {
 
 /// One folder of tests/data/methods.
 struct Golden {
-    explicit Golden(const std::string& name)
+    explicit Golden(const std::string& name, const std::string& method = "eigen")
         : folder(std::string(LOWKEY_TEST_DATA) + "/methods/" + name),
           model(Model::load(folder, {DType::kF32, 0})),
-          numbers(folder + "/eigen.safetensors"),
-          about(read_json_file(folder + "/eigen.json")) {}
+          numbers(folder + "/" + method + ".safetensors"),
+          about(read_json_file(folder + "/" + method + ".json")) {}
 
     [[nodiscard]] std::vector<std::vector<int32_t>> ids(const std::string& tensor) const {
         const TensorView& view = numbers.tensor(tensor);

@@ -42,8 +42,8 @@ TEST(SequenceCache, AnySequenceOfAppendsReadsBackAndLeaksNoPage) {
                 const int64_t n =
                     std::min<int64_t>(total - done, 1 + static_cast<int64_t>(rng() % 90));
                 own.reserve(n);
-                own.append(before.data() + done * kDim, after.data() + done * kDim, kDim,
-                           values.data() + done * kDim, kDim, n);
+                own.append({before.data() + done * kDim, after.data() + done * kDim, kDim,
+                            values.data() + done * kDim, kDim, n});
                 done += n;
             }
             EXPECT_EQ(own.num_tokens(), total);
@@ -83,7 +83,7 @@ TEST(SequenceCache, PositionsStartWhereTheSequenceDoes) {
     SequenceCache cache(layout, pool, 100);
     const auto x = random_floats(2 * 16, 1);
     cache.head(0, 0).reserve(2);
-    cache.head(0, 0).append(x.data(), x.data(), 16, x.data(), 16, 2);
+    cache.head(0, 0).append({x.data(), x.data(), 16, x.data(), 16, 2});
     std::vector<PageView> pages;
     cache.head(0, 0).segment_pages(0, pages);
     ASSERT_EQ(pages.size(), 1);

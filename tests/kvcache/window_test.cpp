@@ -39,7 +39,7 @@ void append(HeadCache& head, int64_t count) {
     std::vector<float> x(static_cast<size_t>(count * kDim));
     for (int64_t t = 0; t < count; ++t)
         std::fill_n(x.begin() + t * kDim, kDim, static_cast<float>(first + t));
-    head.append(x.data(), x.data(), kDim, x.data(), kDim, count);
+    head.append({x.data(), x.data(), kDim, x.data(), kDim, count});
 }
 
 /// As a forward pass of `count` tokens that attend through the cache.
@@ -60,15 +60,15 @@ TEST(Window, SmallerOfModelAndPlanCounts) {
     const auto window_of = [](int64_t plan, int64_t model) {
         return policy_layout(plan, 4, 0, model)->head(0, 0);
     };
-    EXPECT_EQ(window_of(100, 0).body.window, 100);
+    EXPECT_EQ(window_of(100, 0).window(0), 100);
     EXPECT_EQ(window_of(100, 0).num_sinks, 4);
-    EXPECT_EQ(window_of(100, 0).sinks.window, 0);
-    EXPECT_EQ(window_of(100, 300).body.window, 100);
-    EXPECT_EQ(window_of(100, 300).sinks.window, 300) << "the model does not look further";
-    EXPECT_EQ(window_of(100, 60).body.window, 60);
+    EXPECT_EQ(window_of(100, 0).dims.sliding_window, 0);
+    EXPECT_EQ(window_of(100, 300).window(0), 100);
+    EXPECT_EQ(window_of(100, 300).dims.sliding_window, 300) << "the model does not look further";
+    EXPECT_EQ(window_of(100, 60).window(0), 60);
     EXPECT_EQ(window_of(100, 60).num_sinks, 0) << "the head is the model's own";
     const CacheLayout all(CachePlan::dense(1, 1), windowed_shape(1, 60));
-    EXPECT_EQ(all.head(0, 0).body.window, 60);
+    EXPECT_EQ(all.head(0, 0).window(0), 60);
     EXPECT_EQ(policy_layout(100, 2, 5)->head(0, 0).num_sinks, 5) << "exact sinks are sinks";
 }
 

@@ -156,10 +156,10 @@ TEST(WindowedModel, AdmissionCountsTheWindow) {
     const int64_t heads = config.num_layers * config.num_kv_heads;
     Engine engine(model, plan, {.kv_budget_bytes = 2 * heads * kPageBytes, .prefill_chunk = 16});
     const auto sequence = engine.new_sequence();
-    EXPECT_NO_THROW(engine.check_request(*sequence, 512));
+    EXPECT_NO_THROW(engine.check_request(*sequence, 512, 0));
     Engine less(model, plan, {.kv_budget_bytes = heads * kPageBytes, .prefill_chunk = 16});
-    EXPECT_THROW(less.check_request(*less.new_sequence(), 512), BudgetError);
-    EXPECT_NO_THROW(less.check_request(*less.new_sequence(), 100));
+    EXPECT_THROW(less.check_request(*less.new_sequence(), 512, 0), BudgetError);
+    EXPECT_NO_THROW(less.check_request(*less.new_sequence(), 100, 0));
 }
 
 TEST(WindowedModel, BasesBeforeRotationNeedFixedFrequencies) {

@@ -1,0 +1,134 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/progress.h"
+#include "base/size.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "eval/heat_map.h"
+#include "eval/needle.h"
+
+namespace lowkey::cli {
+namespace {
+
+struct Options : CommonOptions {
+    std::string haystack;
+    std::string plot;
+    NeedleOptions needle;
+};
+
+/// The files of a folder by name, or one file.
+std::vector<std::string> read_haystack(const std::string& path) {
+    if (!std::filesystem::is_directory(path)) return {read_text(path)};
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(path)) {
+        if (entry.is_regular_file()) names.push_back(entry.path().string());
+    }
+    std::sort(names.begin(), names.end());
+    std::vector<std::string> texts;
+    for (const std::string& name : names) texts.push_back(read_text(name));
+    if (texts.empty()) throw FileError("no texts", path, "give a folder of text files");
+    return texts;
+}
+
+HeatMap draw_grid(const NeedleOptions& options, const NeedleResult& result) {
+    HeatMap map{.title = fmt::format("numbers found, mean {:.3f}", result.mean),
+                .row_label = "depth",
+                .column_label = "tokens",
+                .low = 0,
+                .high = 1};
+    map.columns.reserve(options.lengths.size());
+    for (const int64_t length : options.lengths) map.columns.push_back(std::to_string(length));
+    for (size_t d = 0; d < options.depths.size(); ++d) {
+        map.rows.push_back(fmt::format("{:g}", options.depths[d]));
+        std::vector<double>& row = map.values.emplace_back();
+        for (size_t l = 0; l < options.lengths.size(); ++l)
+            row.push_back(result.grid[l * options.depths.size() + d].score);
+    }
+    return map;
+}
+
+void print_table(const NeedleOptions& options, const NeedleResult& result) {
+    const HeatMap grid = draw_grid(options, result);
+    fmt::print("depth ");
+    for (const std::string& length : grid.columns) fmt::print("{:>8}", length);
+    fmt::print("\n");
+    for (size_t d = 0; d < grid.rows.size(); ++d) {
+        fmt::print("{:<6}", grid.rows[d]);
+        for (const double score : grid.values[d]) fmt::print("{:>8.2f}", score);
+        fmt::print("\n");
+    }
+    fmt::print("mean   {:.3f}\ncache  {} of {} ({:.1f} %) after the longest prompt\n", result.mean,
+               format_bytes(result.cache.bytes_allocated), format_bytes(result.cache.bytes_full),
+               100 * result.cache.ratio());
+}
+
+void run(const Options& options) {
+    if (!options.plot.empty()) check_writable(options.plot);
+    const auto texts = read_haystack(options.haystack);
+    const auto tokenizer = load_tokenizer(options);
+    Engine engine = make_engine(load_model(options), options);
+    NeedleOptions how = options.needle;
+    std::optional<Progress> progress;
+    how.on_progress = [&](int64_t done, int64_t total, double mean) {
+        if (!progress) progress.emplace("needle", total);
+        progress->update(done, fmt::format("found {:.2f}", mean));
+    };
+    const NeedleResult result = evaluate_needle(engine, *tokenizer, texts, how);
+    progress.reset();
+    if (!options.plot.empty()) {
+        AtomicFile file(options.plot);
+        file.write(draw_heat_maps({draw_grid(how, result)}));
+        file.commit();
+    }
+    if (!options.json) return print_table(how, result);
+    nlohmann::json grid = nlohmann::json::array();
+    for (const NeedleCell& cell : result.grid)
+        grid.push_back({{"length", cell.length}, {"depth", cell.depth}, {"score", cell.score}});
+    print_json(
+        {{"grid", std::move(grid)}, {"mean", result.mean}, {"cache", to_json(result.cache)}});
+}
+
+}  // namespace
+
+void add_eval_needle(CLI::App& eval) {
+    auto options = std::make_shared<Options>();
+    NeedleOptions& needle = options->needle;
+    CLI::App* app = eval.add_subcommand(
+        "needle", "Hides numbers in long texts and asks for one: a grid of exact matches.");
+    app->footer(
+        "Example: lowkey eval needle MODEL --haystack essays/ --lengths 1024,4096 --plan a.plan");
+    add_model(*app, *options);
+    add_run_flags(*app, *options);
+    add_cache_flags(*app, *options);
+    app->add_option("--haystack", options->haystack, "folder of text files, or one file")
+        ->required()
+        ->type_name("DIR");
+    app->add_option("--lengths", needle.lengths, "tokens of the prompts")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app->add_option("--depths", needle.depths, "where the needle lies: 0 begins, 1 ends the text")
+        ->delimiter(',')
+        ->capture_default_str();
+    app->add_option("--needles", needle.needles, "numbers hidden; one of them is asked for")
+        ->capture_default_str();
+    app->add_option("--trials", needle.trials, "prompts per cell")->capture_default_str();
+    app->add_option("--seed", needle.seed, "of texts, keys and numbers")->capture_default_str();
+    app->add_option("--kind", needle.kind,
+                    "number: under a key, as in RULER; sentence: the usual one about a city")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, NeedleKind>{
+            {"number", NeedleKind::kNumber}, {"sentence", NeedleKind::kSentence}}));
+    app->add_flag("--decode-question", needle.decode_question,
+                  "ask after the text was compressed, token by token through the cache");
+    app->add_option("--plot", options->plot, "draw the grid")->type_name("FILE.svg");
+    app->callback([options] { run(*options); });
+}
+
+}  // namespace lowkey::cli

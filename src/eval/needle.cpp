@@ -1,0 +1,246 @@
+#include "eval/needle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <random>
+
+#include "base/error.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lowkey {
+namespace {
+
+constexpr int64_t kAnswerTokens = 24;  // seven digits, one a token perhaps, and words before them
+
+constexpr std::array<const char*, 16> kAdjectives = {
+    "amber", "brisk", "copper", "dusty",  "eager",  "faded",  "gentle", "hollow",
+    "ivory", "jolly", "keen",   "lonely", "mellow", "narrow", "old",    "quiet"};
+constexpr std::array<const char*, 16> kNouns = {
+    "lantern", "anchor", "bridge", "candle", "drum",   "engine", "feather", "garden",
+    "harbor",  "island", "jacket", "kettle", "ladder", "mirror", "orchard", "pillow"};
+constexpr std::array<const char*, 8> kCities = {"San Francisco", "Lisbon", "Kyoto",  "Nairobi",
+                                                "Montreal",      "Oslo",   "Havana", "Perth"};
+
+struct Needle {
+    std::string sentence;
+    std::string question;
+    std::string number;
+};
+
+std::string random_number(std::mt19937_64& rng) {
+    return std::to_string(std::uniform_int_distribution<int64_t>(1000000, 9999999)(rng));
+}
+
+/// `count` needles whose keys all differ.
+std::vector<Needle> make_needles(NeedleKind kind, int64_t count, std::mt19937_64& rng) {
+    const auto keys = static_cast<int64_t>(
+        kind == NeedleKind::kNumber ? kAdjectives.size() * kNouns.size() : kCities.size());
+    std::vector<int64_t> order(static_cast<size_t>(keys));
+    for (int64_t i = 0; i < keys; ++i) order[static_cast<size_t>(i)] = i;
+    std::vector<Needle> needles;
+    for (int64_t i = 0; i < count; ++i) {
+        const auto other = std::uniform_int_distribution<int64_t>(i, keys - 1)(rng);
+        std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(other)]);
+        const auto key = static_cast<size_t>(order[static_cast<size_t>(i)]);
+        const std::string number = random_number(rng);
+        if (kind == NeedleKind::kNumber) {
+            const std::string name =
+                fmt::format("{} {}", kAdjectives[key / kNouns.size()], kNouns[key % kNouns.size()]);
+            needles.push_back(
+                {fmt::format(" One of the special magic numbers for {} is: {}.", name, number),
+                 fmt::format("\nWhat is the special magic number for {0} mentioned in the provided "
+                             "text? The special magic number for {0} mentioned in the provided "
+                             "text is",
+                             name),
+                 number});
+        } else {
+            needles.push_back(
+                {fmt::format(" The best thing to do in {} is to eat a sandwich in the park at "
+                             "number {} on a sunny day.",
+                             kCities[key], number),
+                 fmt::format("\nQuestion: at which number is the park with the best thing to do in "
+                             "{}?\nAnswer: the best thing to do in {} is to eat a sandwich in the "
+                             "park at number",
+                             kCities[key], kCities[key]),
+                 number});
+        }
+    }
+    return needles;
+}
+
+/// Whether a sentence can end with this token.
+bool ends_sentence(const Tokenizer& tokenizer, int32_t id) {
+    const std::string text = tokenizer.decode({&id, 1}, false);
+    const size_t last = text.find_last_not_of(" \n");
+    return last != std::string::npos && std::string(".!?").find(text[last]) != std::string::npos;
+}
+
+/// The last place up to `at` behind the end of a sentence, 0 if there is none.
+int64_t sentence_end(const Tokenizer& tokenizer, std::span<const int32_t> tokens, int64_t at) {
+    for (int64_t i = at; i > 0; --i) {
+        if (ends_sentence(tokenizer, tokens[static_cast<size_t>(i - 1)])) return i;
+    }
+    return 0;
+}
+
+void check(const NeedleOptions& options) {
+    const auto refuse = [](const std::string& what, const char* flag, const char* remedy) {
+        throw UsageError(what, flag, remedy);
+    };
+    if (options.lengths.empty()) refuse("no length", "--lengths", "give at least one");
+    if (options.depths.empty()) refuse("no depth", "--depths", "give at least one");
+    for (const double depth : options.depths) {
+        if (!(depth >= 0 && depth <= 1))
+            refuse(fmt::format("a depth of {}", depth), "--depths", "give 0 to 1");
+    }
+    if (options.trials < 1) refuse("no trials", "--trials", "give at least 1");
+    const auto most = static_cast<int64_t>(
+        options.kind == NeedleKind::kNumber ? kAdjectives.size() * kNouns.size() : kCities.size());
+    if (options.needles < 1 || options.needles > most) {
+        throw UsageError(fmt::format("{} needles", options.needles), "--needles",
+                         fmt::format("give 1 to {}", most));
+    }
+}
+
+/// The answer's text, greedily.
+std::string ask(Engine& engine, SequenceCache& sequence, const Tokenizer& tokenizer,
+                const NeedlePrompt& prompt, bool decode_question) {
+    std::vector<int32_t> prefilled = prompt.text;
+    if (!decode_question)
+        prefilled.insert(prefilled.end(), prompt.question.begin(), prompt.question.end());
+    Tensor logits = engine.prefill_logits(sequence, prefilled);
+    if (decode_question) {
+        for (const int32_t id : prompt.question) logits = engine.decode(sequence, id);
+    }
+    std::vector<int32_t> answer;
+    for (int64_t i = 0; i < kAnswerTokens; ++i) {
+        const auto row = logits.f32();
+        const auto id =
+            static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+        answer.push_back(id);
+        if (tokenizer.is_special(id)) break;
+        const std::string text = tokenizer.decode(answer, true);
+        // A number is over when something else follows it.
+        const size_t digit = text.find_first_of("0123456789");
+        if (digit != std::string::npos &&
+            text.find_first_not_of("0123456789", digit) != std::string::npos)
+            break;
+        if (i + 1 < kAnswerTokens) logits = engine.decode(sequence, id);
+    }
+    return tokenizer.decode(answer, true);
+}
+
+}  // namespace
+
+std::vector<int32_t> tokenize_haystack(const Tokenizer& tokenizer,
+                                       std::span<const std::string> texts) {
+    std::vector<int32_t> tokens;
+    for (const std::string& text : texts) {
+        const std::vector<int32_t> ids = tokenizer.encode(text + "\n", false);
+        tokens.insert(tokens.end(), ids.begin(), ids.end());
+    }
+    return tokens;
+}
+
+NeedlePrompt make_needle_prompt(const Tokenizer& tokenizer, std::span<const int32_t> haystack,
+                                int64_t length, double depth, const NeedleOptions& options,
+                                uint64_t seed) {
+    std::mt19937_64 rng(seed);
+    const std::vector<Needle> needles = make_needles(options.kind, options.needles, rng);
+    NeedlePrompt prompt;
+    prompt.answer = needles.front().number;
+    prompt.question = tokenizer.encode(needles.front().question, false);
+    prompt.text = tokenizer.encode("", true);  // a leading token, where the model has one
+
+    std::vector<std::vector<int32_t>> sentences;
+    auto taken = static_cast<int64_t>(prompt.text.size() + prompt.question.size());
+    for (const Needle& needle : needles) {
+        sentences.push_back(tokenizer.encode(needle.sentence, false));
+        taken += std::ssize(sentences.back());
+    }
+    const int64_t hay = length - taken;
+    if (hay < 1) {
+        throw UsageError(
+            fmt::format("needles and question take {} tokens, the prompt has {}", taken, length),
+            "--lengths", "give a longer length, or fewer needles");
+    }
+    if (hay > std::ssize(haystack)) {
+        throw UsageError(fmt::format("the haystack has {} tokens, a prompt of {} takes {}",
+                                     haystack.size(), length, hay),
+                         "--haystack", "give more text, or shorter lengths");
+    }
+    const auto start = std::uniform_int_distribution<int64_t>(0, std::ssize(haystack) - hay)(rng);
+    const auto text = haystack.subspan(static_cast<size_t>(start), static_cast<size_t>(hay));
+    // (place in the text, needle), in the order of places.
+    std::vector<std::pair<int64_t, size_t>> places;
+    for (size_t i = 0; i < needles.size(); ++i) {
+        const double at = i == 0 ? depth : std::uniform_real_distribution<double>(0, 1)(rng);
+        const auto wanted = static_cast<int64_t>(at * static_cast<double>(hay));
+        places.emplace_back(sentence_end(tokenizer, text, std::min(wanted, hay)), i);
+    }
+    std::sort(places.begin(), places.end());
+    int64_t done = 0;
+    const auto add_text = [&](int64_t end) {
+        prompt.text.insert(prompt.text.end(), text.begin() + done, text.begin() + end);
+        done = end;
+    };
+    for (const auto& [place, needle] : places) {
+        add_text(place);
+        prompt.text.insert(prompt.text.end(), sentences[needle].begin(), sentences[needle].end());
+    }
+    add_text(hay);
+    return prompt;
+}
+
+bool answers(const std::string& text, const std::string& answer) {
+    const size_t begin = text.find_first_of("0123456789");
+    if (begin == std::string::npos) return false;
+    const size_t end = std::min(text.find_first_not_of("0123456789", begin), text.size());
+    return text.substr(begin, end - begin) == answer;
+}
+
+NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
+                             std::span<const std::string> haystack, const NeedleOptions& options) {
+    check(options);
+    const std::vector<int32_t> hay = tokenize_haystack(tokenizer, haystack);
+    // What cannot be is refused now, not after an hour.
+    for (const int64_t length : options.lengths) {
+        static_cast<void>(make_needle_prompt(tokenizer, hay, length, 0, options, options.seed));
+        engine.check_request(*engine.new_sequence(), length, kAnswerTokens);
+    }
+    NeedleResult result;
+    const auto total = std::ssize(options.lengths) * std::ssize(options.depths) * options.trials;
+    const int64_t longest = *std::max_element(options.lengths.begin(), options.lengths.end());
+    int64_t done = 0;
+    int64_t right = 0;
+    for (const int64_t length : options.lengths) {
+        for (const double depth : options.depths) {
+            int64_t found = 0;
+            for (int64_t trial = 0; trial < options.trials; ++trial) {
+                const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(done);
+                const NeedlePrompt prompt =
+                    make_needle_prompt(tokenizer, hay, length, depth, options, seed);
+                const auto sequence = engine.new_sequence();
+                const std::string text =
+                    ask(engine, *sequence, tokenizer, prompt, options.decode_question);
+                found += answers(text, prompt.answer) ? 1 : 0;
+                if (length == longest) result.cache = engine.usage(*sequence);
+                ++done;
+                if (options.on_progress)
+                    options.on_progress(
+                        done, total,
+                        static_cast<double>(right + found) / static_cast<double>(done));
+            }
+            right += found;
+            result.grid.push_back(
+                {length, depth, static_cast<double>(found) / static_cast<double>(options.trials)});
+        }
+    }
+    result.mean = static_cast<double>(right) / static_cast<double>(total);
+    return result;
+}
+
+}  // namespace lowkey

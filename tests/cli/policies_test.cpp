@@ -1,0 +1,158 @@
+// Token policies as a user plans, runs and looks at them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "compress/plan_file.h"
+#include "tests/cli/program.h"
+
+namespace lowkey {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class Policies : public Program {
+protected:
+    std::string model_ = std::string(LOWKEY_TEST_DATA) + "/methods/llama-mha";
+    std::string plan_ = path("a.plan");
+    std::string ids_ = write_ids("ids", std::vector<int64_t>(200, 7));
+
+    json plan(const std::vector<std::string>& flags) const {
+        std::vector<std::string> all = {"plan", model_, "-o", plan_};
+        all.insert(all.end(), flags.begin(), flags.end());
+        return json_of(all);
+    }
+    std::string plan_refusal(const std::vector<std::string>& flags, int code = 2) const {
+        std::vector<std::string> all = {"plan", model_, "-o", path("refused.plan")};
+        all.insert(all.end(), flags.begin(), flags.end());
+        std::string message = refusal(all, code);
+        EXPECT_FALSE(std::filesystem::exists(path("refused.plan")));
+        return message;
+    }
+};
+
+TEST_F(Policies, RazorIsPlannedInspectedDrawnAndRun) {
+    const json made = plan({"--method", "razor", "--random-tokens", "40", "--window", "30"});
+    EXPECT_EQ(made.at("method"), "razor");
+    EXPECT_EQ(made.at("induction").size(), 2);
+    EXPECT_EQ(made.at("echo").at(0).size(), 4);
+    for (const json& head : made.at("retrieval_heads")) EXPECT_EQ(head.size(), 2);
+
+    const Result shown = run({"inspect", plan_, "--plot", path("plan.svg")});
+    EXPECT_EQ(shown.exit_code, 0) << shown.err;
+    EXPECT_THAT(shown.out, AllOf(HasSubstr("window"), HasSubstr("compensation")));
+    EXPECT_THAT(read("plan.svg"), AllOf(HasSubstr("<svg"), HasSubstr("induction"),
+                                        HasSubstr("echo"), HasSubstr("share of the bytes")));
+
+    const json generated = json_of({"generate", model_, "--ids", ids_, "--plan", plan_, "-n", "5",
+                                    "--ignore-eos", "--chunk", "64"});
+    EXPECT_EQ(generated.at("ids").size(), 5);
+    EXPECT_EQ(generated.at("cache").at("tokens"), 204);
+}
+
+TEST_F(Policies, EveryMethodRuns) {
+    const std::vector<std::vector<std::string>> methods = {
+        {"streaming", "--window", "20"},
+        {"streaming", "--keep", "0.3", "--reindex"},
+        {"h2o", "--recent", "10", "--heavy", "20"},
+        {"h2o", "--keep", "0.25"},
+        {"snapkv", "--capacity", "50", "--observe", "8"},
+        {"pyramidkv", "--keep", "0.5", "--observe", "8", "--beta", "10"},
+        {"razor", "--retrieval-heads", "0:1,1:3", "--no-compensation"}};
+    for (const auto& method : methods) {
+        SCOPED_TRACE(method[0]);
+        std::vector<std::string> flags = {"--method"};
+        flags.insert(flags.end(), method.begin(), method.end());
+        EXPECT_EQ(plan(flags).at("method"), method[0]);
+        for (const char* mode : {"exact", "compressed"}) {
+            std::vector<std::string> with_mode = flags;
+            with_mode.insert(with_mode.end(), {"--prefill-attention", mode});
+            static_cast<void>(plan(with_mode));
+            const json ran = json_of({"logits", model_, "--ids", ids_, "--prefill", "150", "--plan",
+                                      plan_, "-o", path("logits")});
+            EXPECT_EQ(ran.at("tokens"), 200);
+        }
+    }
+}
+
+TEST_F(Policies, TokensOfOnePlanTimesVectorsOfAnother) {
+    const std::string razor = path("razor.plan");
+    const std::string eigen = path("eigen.plan");
+    static_cast<void>(json_of({"plan", model_, "--method", "razor", "--retrieval-heads", "0:1",
+                               "--window", "30", "-o", razor}));
+    std::vector<int64_t> text;
+    for (int64_t i = 0; i < 128; ++i) text.push_back(i * 37 % 200);
+    static_cast<void>(
+        json_of({"calibrate", model_, "--ids", write_ids("text", text, 4), "-o", path("stats")}));
+    static_cast<void>(json_of({"plan", model_, "--method", "eigen", "--stats", path("stats"),
+                               "--keep", "0.6", "-o", eigen}));
+    const json made = json_of({"plan", model_, "--compose", razor, eigen, "-o", plan_});
+    EXPECT_EQ(made.at("method"), "razor+eigen");
+    const PlanFile file = read_plan(plan_);
+    EXPECT_EQ(file.plan.layers[0][0].policy.name, "window");
+    EXPECT_EQ(file.plan.layers[0][1].policy.name, "all");
+    EXPECT_EQ(file.plan.layers[0][0].key.name, "low_rank");
+    EXPECT_EQ(file.plan.prefill_attention, PrefillAttention::kExact);
+    EXPECT_EQ(
+        json_of({"generate", model_, "--ids", ids_, "--plan", plan_, "-n", "4", "--ignore-eos"})
+            .at("ids")
+            .size(),
+        4);
+    EXPECT_THAT(refusal({"plan", model_, "--compose", razor, razor, "-o", path("no")}, 2),
+                HasSubstr("two of the plans choose tokens"));
+    EXPECT_THAT(refusal({"plan", model_, "--compose", razor, "-o", path("no")}, 2),
+                HasSubstr("--compose"));
+    EXPECT_THAT(refusal({"plan", model_, "--compose", razor, path("missing"), "-o", path("no")}, 1),
+                HasSubstr("missing"));
+    EXPECT_THAT(refusal({"plan", golden("qwen2"), "--compose", razor, eigen, "-o", path("no")}, 2),
+                HasSubstr("made for another model"));
+}
+
+TEST_F(Policies, AWindowSmallerThanAPageIsNoted) {
+    const Result made =
+        run({"plan", model_, "--method", "streaming", "--window", "20", "-o", plan_});
+    EXPECT_EQ(made.exit_code, 0);
+    EXPECT_THAT(made.err, HasSubstr("a window of 20 tokens is smaller than a page"));
+}
+
+TEST_F(Policies, BadInputIsOneLine) {
+    EXPECT_THAT(plan_refusal({}), HasSubstr("either --method or --compose"));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--induction", "1.2"}),
+                HasSubstr("share of 1.2"));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--window", "0"}), HasSubstr("--window"));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--sink", "1000"}), HasSubstr("--sink"));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--retrieval-heads", "9:0"}),
+                AllOf(HasSubstr("'9:0'"), HasSubstr("layers 0 to 1")));
+    EXPECT_THAT(plan_refusal({"--method", "streaming", "--keep", "2"}), HasSubstr("--keep"));
+    EXPECT_THAT(plan_refusal({"--method", "streaming", "--keep", "0.5", "--window", "9"}),
+                HasSubstr("say the same"));
+    EXPECT_THAT(plan_refusal({"--method", "h2o", "--recent", "0"}), HasSubstr("--recent"));
+    EXPECT_THAT(plan_refusal({"--method", "snapkv", "--capacity", "10"}), HasSubstr("--capacity"));
+    EXPECT_THAT(plan_refusal({"--method", "pyramidkv", "--beta", "0"}), HasSubstr("--beta"));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--ids", path("missing")}, 1),
+                HasSubstr("missing"));
+    const std::string small = std::string(LOWKEY_SMALL_MODEL);
+    EXPECT_THAT(refusal({"eval", "needle", small, "--haystack", path("missing")}, 1),
+                HasSubstr("missing"));
+    EXPECT_THAT(refusal({"eval", "needle", small, "--haystack", file("hay", "A short text."),
+                         "--lengths", "600"},
+                        2),
+                HasSubstr("the haystack has"));
+}
+
+TEST_F(Policies, NeedlesAreGridded) {
+    std::string text;
+    for (int i = 0; i < 60; ++i) text += "He walked to the landing and waited there. ";
+    const json result =
+        json_of({"eval", "needle", LOWKEY_SMALL_MODEL, "--haystack", file("hay", text), "--lengths",
+                 "200,300", "--depths", "0.5", "--trials", "1", "--plot", path("grid.svg")});
+    EXPECT_EQ(result.at("grid").size(), 2);
+    EXPECT_EQ(result.at("grid")[1].at("length"), 300);
+    EXPECT_TRUE(result.at("mean").is_number());
+    EXPECT_TRUE(result.at("cache").is_object());
+    EXPECT_THAT(read("grid.svg"), HasSubstr("numbers found"));
+}
+
+}  // namespace
+}  // namespace lowkey
