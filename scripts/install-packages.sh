@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
     g++ make cmake ninja-build ccache pkg-config          # build
-    libdnnl-dev libeigen3-dev                             # dense linear layers, eigenvalues
+    libdnnl-dev ocl-icd-opencl-dev libeigen3-dev          # dense linear layers (its CMake file asks for OpenCL), eigenvalues
     nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev
     libpcre2-dev libutf8proc-dev libsentencepiece-dev     # tokenizers
     libxxhash-dev                                         # fingerprints of checkpoints
