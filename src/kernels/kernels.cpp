@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/cpu.h"
 #include "base/error.h"
 
 namespace lowkey {
@@ -17,6 +18,12 @@ extern const KernelTable kTable;
 namespace avx512 {
 extern const KernelTable kTable;
 }
+namespace avx512_bf16 {
+extern const KernelTable kTable;
+}
+namespace amx {
+extern const KernelTable kTable;
+}
 #endif
 
 std::vector<const KernelTable*> runnable_kernels() {
@@ -29,7 +36,14 @@ std::vector<const KernelTable*> runnable_kernels() {
                              __builtin_cpu_supports("avx512dq") != 0 &&
                              __builtin_cpu_supports("avx512vl") != 0;
     if (avx2_runs) tables.push_back(&avx2::kTable);
-    if (avx512_runs) tables.push_back(&avx512::kTable);
+    if (avx512_runs && has_avx512_bf16()) {
+        tables.push_back(&avx512_bf16::kTable);
+        if (request_amx_bf16()) tables.push_back(&amx::kTable);
+    }
+    if (avx512_runs) {
+        // Where products of bf16 are no faster, rounding to them gains nothing.
+        tables.insert(has_fast_bf16() ? tables.begin() + 2 : tables.end(), &avx512::kTable);
+    }
 #endif
     return tables;
 }

@@ -16,16 +16,27 @@ inline constexpr int kTileTokens = 16;
 ///   tokens adjacent
 /// so that one load feeds all queries and no lane is summed across.
 
+/// Rows of one block of a packed bf16 matrix [rows, cols]: blocks follow each other, of each
+/// [padded cols / 2, 64, 2], pairs of columns adjacent, columns padded with zeros to a multiple of
+/// 32 and rows to one of 64. (oneDNN's BA16a64b2a of the transposed matrix.)
+inline constexpr int kPackedRows = 64;
+inline constexpr int kPackedCols = 32;
+
 /// The inner loops, compiled once per instruction set. They know tiles and numbers, nothing of
 /// pages or plans, and are noexcept: they allocate, lock and log nothing. Sums are in f32 (Gram
 /// matrices in f64).
 struct KernelTable {
     std::string_view isa;
+    /// From so many rows on (and up to 512 coordinates), score_bf16 rounds q and sum_bf16 p to
+    /// bf16, because products of bf16 are several times as fast here. 0: never.
+    int64_t rounds_from_rows;
 
     /// y[r] = w[r, :] · x, rows of `cols` elements one after another.
     void (*gemv_f32)(const float* w, int64_t rows, int64_t cols, const float* x, float* y) noexcept;
-    void (*gemv_bf16)(const uint16_t* w, int64_t rows, int64_t cols, const float* x,
-                      float* y) noexcept;
+    /// The same of a packed matrix (see kPackedRows): y [num_blocks · 64], blocks `block_stride`
+    /// elements apart. x has `cols` elements.
+    void (*gemv_packed_bf16)(const uint16_t* w, int64_t num_blocks, int64_t block_stride,
+                             int64_t cols, const float* x, float* y) noexcept;
 
     /// out[i, 16 · tile + t] = q[i, :] · key t of the tile, i in [0, rows); strides in elements.
     /// Tiles follow each other without gaps.
@@ -48,6 +59,11 @@ struct KernelTable {
     /// x[i] = exp(x[i] - shift), relative error below 2e-7, 0 for -inf and below e-87; returns the
     /// sum.
     float (*exp_sum)(float* x, int64_t n, float shift) noexcept;
+    /// One step of softmax over a sequence that comes in parts, for `rows` rows of n > 0 scores:
+    /// top = max(top, scores), what was summed before shrinks by exp(old top - top), scores become
+    /// exp(score - top) and are added to sum. tops, sums [rows]; acc [rows, dim].
+    void (*online_softmax)(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
+                           float* sums, float* acc, int64_t dim) noexcept;
     /// x[i] *= factor
     void (*scale)(float* x, int64_t n, float factor) noexcept;
 
@@ -73,8 +89,8 @@ struct KernelTable {
 };
 
 /// The kernels of the best instruction set of this machine, chosen once. LOWKEY_ISA (portable,
-/// avx2, avx512) forces one; a name that is unknown or cannot run here ends in a UsageError at
-/// first use.
+/// avx2, avx512, avx512_bf16, amx) forces one; a name that is unknown or cannot run here ends in a
+/// UsageError at first use.
 const KernelTable& kernels();
 /// All that can run on this machine, best last; for tests.
 std::vector<const KernelTable*> runnable_kernels();

@@ -3,6 +3,10 @@
 
 #include <cstdint>
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #include "kernels/kernels.h"
 
 // No std containers or algorithms here: their inline functions would be compiled for this
@@ -17,54 +21,109 @@ constexpr int kTileVecs = kTileTokens / kLanes;
 // Query rows that one pass over a tile serves: bounded by the registers that hold their sums.
 constexpr int kMaxRows = LOWKEY_VEC_BYTES == 64 ? 8 : 4;
 
+/// Calls fn.template operator()<R>(first_row) over all rows in the largest blocks that registers
+/// allow.
+template <int R, typename Fn>
+inline void for_row_blocks(int64_t row, int64_t rows, Fn& fn) {
+    for (; row + R <= rows; row += R) fn.template operator()<R>(row);
+    if constexpr (R > 1) {
+        if (row < rows) for_row_blocks<R - 1>(row, rows, fn);
+    }
+}
+
+// ---- products of rounded rows ----
+
+// Longer rows are not rounded: their buffers would not fit the stack.
+constexpr int64_t kMaxRoundedDim = 512;
+
+#if defined(__AVX512BF16__)
+
+/// n floats in bf16, followed by zeros up to `padded`.
+inline void round_row(const float* x, int64_t n, uint16_t* to, int64_t padded) {
+    for (int64_t i = 0; i < padded; i += kLanes) {
+        const int64_t left = n - i;
+        const int64_t room = padded - i;
+        const auto lanes_of = [](int64_t count) {
+            return static_cast<__mmask16>(count >= kLanes ? 0xffff
+                                          : count <= 0    ? 0
+                                                          : (1 << count) - 1);
+        };
+        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes_of(left), x + i));
+        _mm256_mask_storeu_epi16(to + i, lanes_of(room), reinterpret_cast<const __m256i&>(rounded));
+    }
+}
+
+#if defined(__AMX_BF16__)
+#include "kernels/rounded_amx.inl"
+#else
+#include "kernels/rounded_avx512.inl"
+#endif
+
+#else
+
+// Nothing is rounded: these are never called.
+constexpr int64_t kRoundsFromRows = 0;
+inline void score_rounded(const float*, int64_t, int64_t, int64_t, const uint16_t*, int64_t, float*,
+                          int64_t) {}
+inline void sum_rounded(const float*, int64_t, int64_t, int64_t, const uint32_t*, int64_t, float*,
+                        int64_t) {}
+
+#endif
+
+inline bool rounds(int64_t rows, int64_t dim) {
+    return kRoundsFromRows > 0 && rows >= kRoundsFromRows && dim <= kMaxRoundedDim;
+}
+
 // ---- rows of a matrix times a vector ----
 
-template <int R, typename Load>
-inline void gemv_rows(Load load_w, int64_t cols, const float* x, float* y) {
+template <int R>
+inline void gemv_rows(const float* w, int64_t cols, const float* x, float* y) {
     VecF sum[R] = {};
     int64_t c = 0;
     for (; c + kLanes <= cols; c += kLanes) {
         const VecF xv = load(x + c);
-        for (int r = 0; r < R; ++r) sum[r] += load_w.vec(r, c) * xv;
+        for (int r = 0; r < R; ++r) sum[r] += load(w + r * cols + c) * xv;
     }
     for (int r = 0; r < R; ++r) {
         float total = horizontal_sum(sum[r]);
-        for (int64_t i = c; i < cols; ++i) total += load_w.one(r, i) * x[i];
+        for (int64_t i = c; i < cols; ++i) total += w[r * cols + i] * x[i];
         y[r] = total;
     }
 }
 
-struct RowsF32 {
-    const float* w;
-    int64_t cols;
-    VecF vec(int r, int64_t c) const { return load(w + r * cols + c); }
-    float one(int r, int64_t c) const { return w[r * cols + c]; }
-};
-
-struct RowsBF16 {
-    const uint16_t* w;
-    int64_t cols;
-    VecF vec(int r, int64_t c) const { return load_bf16(w + r * cols + c); }
-    float one(int r, int64_t c) const {
-        const uint32_t bits = static_cast<uint32_t>(w[r * cols + c]) << 16;
-        float x = 0;
-        __builtin_memcpy(&x, &bits, 4);
-        return x;
-    }
-};
-
-template <typename Rows, typename W>
-inline void gemv(const W* w, int64_t rows, int64_t cols, const float* x, float* y) {
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) gemv_rows<4>(Rows{w + r * cols, cols}, cols, x, y + r);
-    for (; r < rows; ++r) gemv_rows<1>(Rows{w + r * cols, cols}, cols, x, y + r);
-}
-
 void gemv_f32(const float* w, int64_t rows, int64_t cols, const float* x, float* y) noexcept {
-    gemv<RowsF32>(w, rows, cols, x, y);
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) gemv_rows<4>(w + r * cols, cols, x, y + r);
+    for (; r < rows; ++r) gemv_rows<1>(w + r * cols, cols, x, y + r);
 }
-void gemv_bf16(const uint16_t* w, int64_t rows, int64_t cols, const float* x, float* y) noexcept {
-    gemv<RowsBF16>(w, rows, cols, x, y);
+
+/// 64 rows of a packed matrix: sums of all columns, `Lines` vectors of rows at a time.
+template <int Lines>
+inline void gemv_packed_rows(const uint16_t* w, int64_t cols, const float* x, float* y) {
+    VecF even[Lines] = {};
+    VecF odd[Lines] = {};
+    const auto* pairs = reinterpret_cast<const uint32_t*>(w);
+    for (int64_t i = 0; i < (cols + 1) / 2; ++i) {
+        const float first = x[2 * i];
+        const float second = 2 * i + 1 < cols ? x[2 * i + 1] : 0.0f;
+        for (int v = 0; v < Lines; ++v) {
+            const VecU line = load(pairs + i * kPackedRows + v * kLanes);
+            even[v] += first * low_half(line);
+            odd[v] += second * high_half(line);
+        }
+    }
+    for (int v = 0; v < Lines; ++v) store(y + v * kLanes, even[v] + odd[v]);
+}
+
+void gemv_packed_bf16(const uint16_t* w, int64_t num_blocks, int64_t block_stride, int64_t cols,
+                      const float* x, float* y) noexcept {
+    constexpr int kLines = kPackedRows / kLanes < 4 ? kPackedRows / kLanes : 4;
+    for (int64_t block = 0; block < num_blocks; ++block) {
+        for (int64_t row = 0; row < kPackedRows; row += kLines * kLanes) {
+            gemv_packed_rows<kLines>(w + block * block_stride + 2 * row, cols, x,
+                                     y + block * kPackedRows + row);
+        }
+    }
 }
 
 // ---- scores of key tiles ----
@@ -87,7 +146,9 @@ inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const 
 template <int R>
 inline void score_tile_bf16(const float* q, int64_t q_stride, int64_t dim, const uint16_t* tile,
                             float* out, int64_t out_stride) {
-    VecF sum[R][kTileVecs] = {};
+    // With few rows one chain of additions per score would be slower than memory.
+    constexpr int kChains = R * kTileVecs <= kMaxRows ? 2 : 1;
+    VecF sum[kChains][R][kTileVecs] = {};
     const auto* lines = reinterpret_cast<const uint32_t*>(tile);
     for (int64_t i = 0; i < dim / 2; ++i) {
         for (int v = 0; v < kTileVecs; ++v) {
@@ -95,29 +156,23 @@ inline void score_tile_bf16(const float* q, int64_t q_stride, int64_t dim, const
             const VecF first = low_half(pairs);
             const VecF second = high_half(pairs);
             for (int r = 0; r < R; ++r) {
-                sum[r][v] += q[r * q_stride + 2 * i] * first;
-                sum[r][v] += q[r * q_stride + 2 * i + 1] * second;
+                sum[0][r][v] += q[r * q_stride + 2 * i] * first;
+                sum[kChains - 1][r][v] += q[r * q_stride + 2 * i + 1] * second;
             }
         }
     }
     if (dim % 2 != 0) {
         for (int v = 0; v < kTileVecs; ++v) {
             const VecF key = load_bf16(tile + (dim - 1) * kTileTokens + v * kLanes);
-            for (int r = 0; r < R; ++r) sum[r][v] += q[r * q_stride + dim - 1] * key;
+            for (int r = 0; r < R; ++r) sum[0][r][v] += q[r * q_stride + dim - 1] * key;
         }
     }
     for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < kTileVecs; ++v) store(out + r * out_stride + v * kLanes, sum[r][v]);
-    }
-}
-
-/// Calls fn.template operator()<R>(first_row) over all rows in the largest blocks that registers
-/// allow.
-template <int R, typename Fn>
-inline void for_row_blocks(int64_t row, int64_t rows, Fn& fn) {
-    for (; row + R <= rows; row += R) fn.template operator()<R>(row);
-    if constexpr (R > 1) {
-        if (row < rows) for_row_blocks<R - 1>(row, rows, fn);
+        for (int v = 0; v < kTileVecs; ++v) {
+            VecF total = sum[0][r][v];
+            if constexpr (kChains > 1) total += sum[1][r][v];
+            store(out + r * out_stride + v * kLanes, total);
+        }
     }
 }
 
@@ -136,6 +191,10 @@ void score_f32(const float* q, int64_t q_stride, int64_t rows, int64_t dim, cons
 void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const void* tiles,
                 int64_t num_tiles, float* out, int64_t out_stride) noexcept {
     const auto* data = static_cast<const uint16_t*>(tiles);
+    if (rounds(rows, dim)) {
+        score_rounded(q, q_stride, rows, dim, data, num_tiles, out, out_stride);
+        return;
+    }
     auto block = [&]<int R>(int64_t row) {
         for (int64_t t = 0; t < num_tiles; ++t) {
             score_tile_bf16<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
@@ -186,19 +245,36 @@ struct ValuesBF16 {
     }
 };
 
+/// Whole vectors of columns, as many at a time as registers hold sums for: with few rows, memory is
+/// read in longer runs.
+template <int R, int C, typename Values>
+inline int64_t sum_columns(const float* p, int64_t p_stride, int64_t column, int64_t dim,
+                           Values values, int64_t steps, float* acc, int64_t acc_stride) {
+    for (; column + C * kLanes <= dim; column += C * kLanes) {
+        VecF sum[C][R] = {};
+        for (int64_t s = 0; s < steps; ++s) {
+            for (int c = 0; c < C; ++c)
+                values.template add<R>(s, dim, column + c * kLanes, p, p_stride, sum[c]);
+        }
+        for (int r = 0; r < R; ++r) {
+            for (int c = 0; c < C; ++c) {
+                float* to = acc + r * acc_stride + column + c * kLanes;
+                store(to, load(to) + sum[c][r]);
+            }
+        }
+    }
+    if constexpr (C > 1) {
+        return sum_columns<R, C / 2>(p, p_stride, column, dim, values, steps, acc, acc_stride);
+    }
+    return column;
+}
+
 template <int R, typename Values>
 inline void sum_rows(const float* p, int64_t p_stride, int64_t dim, Values values, int64_t steps,
                      float* acc, int64_t acc_stride) {
-    int64_t column = 0;
-    for (; column + kLanes <= dim; column += kLanes) {
-        VecF sum[R] = {};
-        for (int64_t s = 0; s < steps; ++s)
-            values.template add<R>(s, dim, column, p, p_stride, sum);
-        for (int r = 0; r < R; ++r) {
-            float* to = acc + r * acc_stride + column;
-            store(to, load(to) + sum[r]);
-        }
-    }
+    constexpr int kColumns = R >= kMaxRows ? 1 : R > kMaxRows / 4 ? 2 : 4;
+    const int64_t column =
+        sum_columns<R, kColumns>(p, p_stride, 0, dim, values, steps, acc, acc_stride);
     if (column == dim) return;
     if (dim >= kLanes) {
         // The last vector overlaps columns that are done; only its new lanes are added.
@@ -237,8 +313,12 @@ void sum_f32(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const 
 }
 void sum_bf16(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
               int64_t num_tiles, float* acc, int64_t acc_stride) noexcept {
-    sum_tiles(p, p_stride, rows, dim, ValuesBF16{static_cast<const uint32_t*>(tiles)}, num_tiles,
-              acc, acc_stride);
+    const auto* pairs = static_cast<const uint32_t*>(tiles);
+    if (rounds(rows, dim)) {
+        sum_rounded(p, p_stride, rows, dim, pairs, num_tiles, acc, acc_stride);
+        return;
+    }
+    sum_tiles(p, p_stride, rows, dim, ValuesBF16{pairs}, num_tiles, acc, acc_stride);
 }
 
 // ---- softmax ----
@@ -272,17 +352,43 @@ inline void map(float* x, int64_t n, Fn fn) {
 }
 
 float exp_sum(float* x, int64_t n, float shift) noexcept {
-    map(x, n, [shift](VecF v) { return exp(v - shift); });
     VecF sum = {};
     int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) sum += load(x + i);
+    for (; i + kLanes <= n; i += kLanes) {
+        const VecF e = exp(load(x + i) - shift);
+        store(x + i, e);
+        sum += e;
+    }
     float total = horizontal_sum(sum);
-    for (; i < n; ++i) total += x[i];
+    if (i < n) {
+        float rest[kLanes] = {};
+        for (int64_t j = i; j < n; ++j) rest[j - i] = x[j];
+        store(rest, exp(load(rest) - shift));
+        for (int64_t j = i; j < n; ++j) {
+            x[j] = rest[j - i];
+            total += x[j];
+        }
+    }
     return total;
 }
 
 void scale(float* x, int64_t n, float factor) noexcept {
     map(x, n, [factor](VecF v) { return v * factor; });
+}
+
+void online_softmax(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
+                    float* sums, float* acc, int64_t dim) noexcept {
+    for (int64_t r = 0; r < rows; ++r) {
+        float* x = scores + r * stride;
+        const float top = max(x, n);
+        if (top > tops[r]) {
+            VecF factor = exp(broadcast(tops[r] - top));  // 0 for the first tokens
+            sums[r] *= factor[0];
+            scale(acc + r * dim, dim, factor[0]);
+            tops[r] = top;
+        }
+        sums[r] += exp_sum(x, n, tops[r]);
+    }
 }
 
 void add_ramp(float* x, int64_t n, float start, float step) noexcept {
@@ -392,14 +498,16 @@ void gram_f64(const float* x, int64_t stride, int64_t num_tokens, int64_t dim,
 extern const KernelTable kTable;
 const KernelTable kTable = {
     .isa = LOWKEY_ISA_NAME,
+    .rounds_from_rows = kRoundsFromRows,
     .gemv_f32 = gemv_f32,
-    .gemv_bf16 = gemv_bf16,
+    .gemv_packed_bf16 = gemv_packed_bf16,
     .score_f32 = score_f32,
     .score_bf16 = score_bf16,
     .sum_f32 = sum_f32,
     .sum_bf16 = sum_bf16,
     .max = max,
     .exp_sum = exp_sum,
+    .online_softmax = online_softmax,
     .scale = scale,
     .add_ramp = add_ramp,
     .softcap = softcap,

@@ -93,9 +93,11 @@ void LayerAttention::project(const float* x) {
     q_ = Tensor(DType::kF32, {num_tokens_, config_.group_size() * k_size_});
     k_ = Tensor(DType::kF32, {num_tokens_, k_size_});
     v_ = Tensor(DType::kF32, {num_tokens_, v_size_});
-    weights_.q->forward(x, num_tokens_, q_.f32().data());
-    weights_.k->forward(x, num_tokens_, k_.f32().data());
-    weights_.v->forward(x, num_tokens_, v_.f32().data());
+    LinearInput input(x, num_tokens_, config_.hidden_size);
+    const LinearCall calls[] = {{weights_.q.get(), q_.f32().data()},
+                                {weights_.k.get(), k_.f32().data()},
+                                {weights_.v.get(), v_.f32().data()}};
+    forward_all(input, calls);
     if (config_.clip_qkv > 0) {
         for (Tensor* t : {&q_, &k_, &v_}) clip(t->f32(), static_cast<float>(config_.clip_qkv));
     }

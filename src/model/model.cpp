@@ -226,11 +226,14 @@ void Model::mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) c
         const auto size = static_cast<size_t>(count * config_.intermediate_size);
         const float* from = x + t * config_.hidden_size;
         const std::span<float> inner = (config_.gated_mlp ? gate : up).f32().first(size);
-        w.up->forward(from, count, up.f32().data());
+        LinearInput input(from, count, config_.hidden_size);
         if (config_.gated_mlp) {
-            w.gate->forward(from, count, gate.f32().data());
+            const LinearCall calls[] = {{w.gate.get(), gate.f32().data()},
+                                        {w.up.get(), up.f32().data()}};
+            forward_all(input, calls);
             apply_gated_activation(config_.activation, inner, up.f32().first(size));
         } else {
+            w.up->forward(input, up.f32().data());
             apply_activation(config_.activation, inner);
         }
         w.down->forward(inner.data(), count, out + t * config_.hidden_size);

@@ -2,15 +2,36 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "tensor/tensor.h"
 
 namespace lowkey {
 
+/// What one or more linear layers are applied to: rows of f32, and the same in bf16 once some layer
+/// has asked for them. Not thread-safe.
+class LinearInput {
+public:
+    /// x [num_tokens, in_features] f32, rows without gaps; must outlive the object.
+    LinearInput(const float* x, int64_t num_tokens, int64_t in_features)
+        : x_(x), num_tokens_(num_tokens), in_features_(in_features) {}
+
+    [[nodiscard]] const float* f32() const { return x_; }
+    [[nodiscard]] int64_t num_tokens() const { return num_tokens_; }
+    [[nodiscard]] int64_t in_features() const { return in_features_; }
+    /// Rounded to nearest even, in parallel at the first call.
+    const uint16_t* bf16();
+
+private:
+    const float* x_;
+    int64_t num_tokens_;
+    int64_t in_features_;
+    Tensor rounded_;
+};
+
 /// A linear layer y = x Wᵀ + b. What its weights are stored as is its own affair: dense today,
-/// quantized formats are further implementations. Immutable and thread-safe; forward() itself uses
-/// all threads.
+/// quantized formats are further implementations. Immutable and thread-safe.
 class Linear {
 public:
     virtual ~Linear() = default;
@@ -20,9 +41,15 @@ public:
     /// Bytes of weights that one token's forward reads.
     [[nodiscard]] virtual int64_t weight_bytes() const = 0;
 
-    /// x [num_tokens, in_features], y [num_tokens, out_features], f32, rows without gaps. Sums are
-    /// in f32.
-    virtual void forward(const float* x, int64_t num_tokens, float* y) const = 0;
+    /// y [num_tokens, out_features] f32, rows without gaps. Sums are in f32. Uses all threads.
+    virtual void forward(LinearInput& x, float* y) const = 0;
+    void forward(const float* x, int64_t num_tokens, float* y) const;
+
+    /// The layer in pieces for the few tokens of a decode step, where reading weights is the limit:
+    /// each block of output features belongs to one thread. x [num_tokens, in_features].
+    [[nodiscard]] virtual int64_t num_blocks() const = 0;
+    virtual void forward_block(int64_t block, const float* x, int64_t num_tokens,
+                               float* y) const = 0;
 
     /// W [out_features, in_features] and b [out_features] (empty: none) in f32, for calibration and
     /// folding.
@@ -30,9 +57,18 @@ public:
     [[nodiscard]] virtual std::vector<float> bias() const = 0;
 };
 
-/// A linear layer with f32 or bf16 weights. `weight` [out, in] is used where it lies when its dtype
-/// is `dtype` (its memory must outlive the layer), else converted. `bias` is empty or has `out`
-/// elements.
+/// One layer of several that share their input, and where its results go.
+struct LinearCall {
+    const Linear* layer;
+    float* y;
+};
+/// All layers of x: for few tokens in one parallel pass, so that small layers do not wait for each
+/// other.
+void forward_all(LinearInput& x, std::span<const LinearCall> calls);
+
+/// A linear layer with f32 or bf16 weights. `weight` [out, in] is used where it lies when both its
+/// dtype and `dtype` are f32 (its memory must outlive the layer); bf16 weights are packed as the
+/// kernels read them (see kPackedRows). `bias` is empty or has `out` elements.
 std::unique_ptr<Linear> make_dense_linear(const TensorView& weight, std::vector<float> bias,
                                           DType dtype);
 /// The same of a weight that the layer is to own (f32 or bf16).

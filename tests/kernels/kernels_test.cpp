@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -31,6 +32,10 @@ uint16_t bf16_bits(float x) {
 }
 float from_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 float round_bf16(float x) { return from_bf16(bf16_bits(x)); }
+/// A row's element as a table's products of bf16 take it when there are so many rows.
+float rounded(const KernelTable& table, int64_t rows, float x) {
+    return table.rounds_from_rows > 0 && rows >= table.rounds_from_rows ? round_bf16(x) : x;
+}
 
 /// Key [token, dim] -> tiles as kernels.h describes them.
 std::vector<uint16_t> key_tiles_bf16(const std::vector<float>& keys, int64_t tiles, int64_t dim) {
@@ -68,28 +73,54 @@ TEST_P(Kernels, GemvIsTheDotProductOfEachRow) {
         for (const int64_t rows : {1, 3, 4, 5, 9}) {
             const auto w = random_floats(rows * cols, 1);
             const auto x = random_floats(cols, 2);
-            std::vector<uint16_t> wb;
-            for (const float v : w) wb.push_back(bf16_bits(v));
-            std::vector<float> y(static_cast<size_t>(rows)), yb(y);
+            std::vector<float> y(static_cast<size_t>(rows));
             GetParam()->gemv_f32(w.data(), rows, cols, x.data(), y.data());
-            GetParam()->gemv_bf16(wb.data(), rows, cols, x.data(), yb.data());
             for (int64_t r = 0; r < rows; ++r) {
-                double want = 0, want_b = 0;
+                double want = 0;
                 for (int64_t c = 0; c < cols; ++c) {
-                    const auto at = static_cast<size_t>(r * cols + c);
-                    want += static_cast<double>(w[at]) * x[static_cast<size_t>(c)];
-                    want_b += static_cast<double>(from_bf16(wb[at])) * x[static_cast<size_t>(c)];
+                    want += static_cast<double>(w[static_cast<size_t>(r * cols + c)]) *
+                            x[static_cast<size_t>(c)];
                 }
                 EXPECT_NEAR(y[static_cast<size_t>(r)], want, tolerance(cols));
-                EXPECT_NEAR(yb[static_cast<size_t>(r)], want_b, tolerance(cols));
+            }
+        }
+    }
+}
+
+TEST_P(Kernels, PackedGemvReadsPairsOfColumns) {
+    for (const int64_t cols : {1, 2, 15, 32, 33, 100, 896}) {
+        for (const int64_t blocks : {1, 3}) {
+            const int64_t padded = (cols + kPackedCols - 1) / kPackedCols * kPackedCols;
+            const auto w = random_floats(blocks * kPackedRows * cols, 1);
+            const auto x = random_floats(cols, 2);
+            // What pads the columns must not count.
+            std::vector<uint16_t> packed(static_cast<size_t>(blocks * padded * kPackedRows), 0);
+            for (int64_t r = 0; r < blocks * kPackedRows; ++r) {
+                for (int64_t c = 0; c < cols; ++c) {
+                    const int64_t at = r / kPackedRows * padded * kPackedRows +
+                                       (c / 2 * kPackedRows + r % kPackedRows) * 2 + c % 2;
+                    packed[static_cast<size_t>(at)] =
+                        bf16_bits(w[static_cast<size_t>(r * cols + c)]);
+                }
+            }
+            std::vector<float> y(static_cast<size_t>(blocks * kPackedRows));
+            GetParam()->gemv_packed_bf16(packed.data(), blocks, padded * kPackedRows, cols,
+                                         x.data(), y.data());
+            for (int64_t r = 0; r < blocks * kPackedRows; ++r) {
+                double want = 0;
+                for (int64_t c = 0; c < cols; ++c) {
+                    want += static_cast<double>(round_bf16(w[static_cast<size_t>(r * cols + c)])) *
+                            x[static_cast<size_t>(c)];
+                }
+                ASSERT_NEAR(y[static_cast<size_t>(r)], want, tolerance(cols));
             }
         }
     }
 }
 
 TEST_P(Kernels, ScoresAreDotProductsWithEveryKeyOfEveryTile) {
-    for (const int64_t dim : {1, 2, 3, 16, 37, 64, 128}) {
-        for (const int64_t rows : {1, 2, 5, 7, 8, 9, 19}) {
+    for (const int64_t dim : {1, 2, 3, 16, 37, 64, 96, 128, 513}) {
+        for (const int64_t rows : {1, 2, 5, 7, 8, 9, 19, 32, 45}) {
             for (const int64_t tiles : {1, 2, 3}) {
                 const int64_t stride = dim + 3;
                 const int64_t out_stride = tiles * 16 + 5;
@@ -106,10 +137,11 @@ TEST_P(Kernels, ScoresAreDotProductsWithEveryKeyOfEveryTile) {
                     for (int64_t t = 0; t < tiles * 16; ++t) {
                         double want = 0, want_b = 0;
                         for (int64_t i = 0; i < dim; ++i) {
-                            const double a = q[static_cast<size_t>(r * stride + i)];
+                            const float a = q[static_cast<size_t>(r * stride + i)];
                             const float k = keys[static_cast<size_t>(t * dim + i)];
-                            want += a * k;
-                            want_b += a * round_bf16(k);
+                            const float a_b = dim > 512 ? a : rounded(*GetParam(), rows, a);
+                            want += static_cast<double>(a) * k;
+                            want_b += static_cast<double>(a_b) * round_bf16(k);
                         }
                         ASSERT_NEAR(out[static_cast<size_t>(r * out_stride + t)], want,
                                     tolerance(dim));
@@ -125,9 +157,9 @@ TEST_P(Kernels, ScoresAreDotProductsWithEveryKeyOfEveryTile) {
 }
 
 TEST_P(Kernels, SumsWeighEveryValueOfEveryTile) {
-    for (const int64_t dim : {1, 3, 15, 16, 17, 37, 64, 100}) {
-        for (const int64_t rows : {1, 4, 7, 9}) {
-            for (const int64_t tiles : {1, 2}) {
+    for (const int64_t dim : {1, 3, 15, 16, 17, 37, 64, 100, 128}) {
+        for (const int64_t rows : {1, 2, 4, 7, 9, 19, 33}) {
+            for (const int64_t tiles : {1, 2, 3, 21}) {
                 const int64_t tokens = tiles * 16;
                 const auto p = random_floats(rows * tokens, 5);
                 const auto values = random_floats(tokens * dim, 6);
@@ -147,9 +179,11 @@ TEST_P(Kernels, SumsWeighEveryValueOfEveryTile) {
                     for (int64_t c = 0; c < dim; ++c) {
                         double want = 0.5, want_b = 0.5;
                         for (int64_t t = 0; t < tokens; ++t) {
-                            const double weight = p[static_cast<size_t>(r * tokens + t)];
-                            want += weight * values[static_cast<size_t>(t * dim + c)];
-                            want_b += weight * round_bf16(values[static_cast<size_t>(t * dim + c)]);
+                            const float weight = p[static_cast<size_t>(r * tokens + t)];
+                            const float value = values[static_cast<size_t>(t * dim + c)];
+                            want += static_cast<double>(weight) * value;
+                            want_b += static_cast<double>(rounded(*GetParam(), rows, weight)) *
+                                      round_bf16(value);
                         }
                         ASSERT_NEAR(acc[static_cast<size_t>(r * dim + c)], want, tolerance(tokens));
                         ASSERT_NEAR(acc_b[static_cast<size_t>(r * dim + c)], want_b,
@@ -183,6 +217,46 @@ TEST_P(Kernels, ExpIsAccurateAndMaskedEntriesVanish) {
     EXPECT_EQ(special[0], 0);
     EXPECT_EQ(special[1], 1);
     EXPECT_TRUE(std::isnan(special[2]));
+}
+
+TEST_P(Kernels, OnlineSoftmaxOfPartsIsSoftmaxOfAll) {
+    constexpr int64_t kRows = 3, kDim = 5, kStride = 40;
+    for (const int64_t n : {1, 15, 16, 33}) {
+        std::vector<float> tops(kRows, -std::numeric_limits<float>::infinity()), sums(kRows, 0);
+        std::vector<float> acc(kRows * kDim, 0);
+        std::vector<double> want_sum(kRows, 0), all_tops(kRows, -1e30);
+        for (const bool weigh : {false, true}) {
+            // The first round finds each row's largest score, the second compares with it.
+            for (unsigned part = 0; part < 3; ++part) {
+                auto scores = random_floats(kRows * kStride, 20 + part);
+                for (float& x : scores) x *= 20;
+                const auto before = scores;
+                if (weigh) {
+                    GetParam()->online_softmax(scores.data(), kStride, kRows, n, tops.data(),
+                                               sums.data(), acc.data(), kDim);
+                }
+                for (int64_t r = 0; r < kRows; ++r) {
+                    const auto row = static_cast<size_t>(r);
+                    for (int64_t i = 0; i < n; ++i) {
+                        const auto at = static_cast<size_t>(r * kStride + i);
+                        if (!weigh) {
+                            all_tops[row] = std::max<double>(all_tops[row], before[at]);
+                            continue;
+                        }
+                        want_sum[row] += std::exp(before[at] - all_tops[row]);
+                        acc[static_cast<size_t>(r * kDim)] += scores[at];
+                    }
+                    ASSERT_EQ(scores[static_cast<size_t>(r * kStride + n)],
+                              before[static_cast<size_t>(r * kStride + n)]);
+                }
+            }
+        }
+        for (size_t r = 0; r < kRows; ++r) {
+            EXPECT_EQ(tops[r], static_cast<float>(all_tops[r]));
+            EXPECT_NEAR(sums[r], want_sum[r], 1e-5 * want_sum[r]);
+            EXPECT_NEAR(acc[r * kDim], want_sum[r], 1e-5 * want_sum[r]) << "shrinks with the sum";
+        }
+    }
 }
 
 TEST_P(Kernels, MaxAndScaleReachEveryElement) {

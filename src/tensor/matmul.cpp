@@ -1,0 +1,48 @@
+#include "tensor/matmul.h"
+
+#include <dnnl.hpp>
+#include <unordered_map>
+
+namespace lowkey {
+namespace {
+
+dnnl::engine& cpu_engine() {
+    static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+    return engine;
+}
+
+/// oneDNN's C interface takes void* for inputs too.
+dnnl::memory input(const dnnl::memory::desc& desc, const void* data) {
+    return {desc, cpu_engine(),
+            const_cast<void*>(data)};  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+}
+
+}  // namespace
+
+void matmul(const MatmulArgs& args) {
+    using dnnl::memory;
+    const bool is_bf16 = args.dtype == DType::kBF16;
+    const auto type = is_bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+    const memory::desc x({args.tokens, args.in}, type, memory::dims{args.in, 1});
+    const memory::desc w =
+        args.layout == WeightLayout::kRows
+            ? memory::desc({args.in, args.out}, type, memory::dims{1, args.in})
+            : memory::desc({args.in, args.out}, type,
+                           is_bf16 ? memory::format_tag::BA16a64b2a : memory::format_tag::BA16a64b);
+    const memory::desc y({args.tokens, args.out}, memory::data_type::f32,
+                         memory::dims{args.y_stride, 1});
+    const memory::desc bias({1, args.out}, memory::data_type::f32, memory::dims{args.out, 1});
+    const dnnl::matmul::desc product =
+        args.bias == nullptr ? dnnl::matmul::desc(x, w, y) : dnnl::matmul::desc(x, w, bias, y);
+    // oneDNN keeps compiled primitives of equal shape, so making one again takes microseconds.
+    const dnnl::matmul primitive(dnnl::matmul::primitive_desc(product, cpu_engine()));
+    std::unordered_map<int, memory> memories = {{DNNL_ARG_SRC, input(x, args.x)},
+                                                {DNNL_ARG_WEIGHTS, input(w, args.w)},
+                                                {DNNL_ARG_DST, input(y, args.y)}};
+    if (args.bias != nullptr) memories.emplace(DNNL_ARG_BIAS, input(bias, args.bias));
+    dnnl::stream stream(cpu_engine());
+    primitive.execute(stream, memories);
+    stream.wait();
+}
+
+}  // namespace lowkey

@@ -1,0 +1,146 @@
+#include "tensor/packed_linear.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/parallel.h"
+#include "kernels/kernels.h"
+#include "tensor/matmul.h"
+
+namespace lowkey {
+namespace {
+
+// f32 elements of weights that are converted at a time where products of bf16 are slow: they stay
+// in the L2 cache.
+constexpr int64_t kConvertElements = 1 << 18;
+
+int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+class PackedLinear final : public Linear {
+public:
+    PackedLinear(const TensorView& weight, std::vector<float> bias)
+        : out_(weight.dim(0)),
+          in_(weight.dim(1)),
+          packed_(DType::kBF16, {num_blocks(), round_up(in_, kPackedCols) / 2, kPackedRows, 2}),
+          bias_(std::move(bias)) {
+        parallel_for(num_blocks(), [&](int64_t block) { pack(weight, block); });
+    }
+
+    [[nodiscard]] int64_t in_features() const override { return in_; }
+    [[nodiscard]] int64_t out_features() const override { return out_; }
+    [[nodiscard]] int64_t weight_bytes() const override { return packed_.bytes(); }
+    [[nodiscard]] std::vector<float> bias() const override { return bias_; }
+
+    [[nodiscard]] Tensor weight_f32() const override {
+        Tensor weight(DType::kF32, {out_, in_});
+        parallel_for(out_, [&](int64_t row) {
+            const BF16* from = packed_block(row / kPackedRows) + 2 * (row % kPackedRows);
+            float* to = weight.f32().data() + row * in_;
+            for (int64_t c = 0; c < in_; ++c) to[c] = to_f32(from[c / 2 * 2 * kPackedRows + c % 2]);
+        });
+        return weight;
+    }
+
+    void forward(LinearInput& x, float* y) const override {
+        if (kernels().rounds_from_rows == 0) {
+            forward_converted(x, y);
+            return;
+        }
+        matmul({.x = x.bf16(),
+                .w = packed_.data(),
+                .dtype = DType::kBF16,
+                .layout = WeightLayout::kPacked,
+                .tokens = x.num_tokens(),
+                .out = out_,
+                .in = in_,
+                .bias = bias_.empty() ? nullptr : bias_.data(),
+                .y = y,
+                .y_stride = out_});
+    }
+
+    [[nodiscard]] int64_t num_blocks() const override {
+        return round_up(out_, kPackedRows) / kPackedRows;
+    }
+    void forward_block(int64_t block, const float* x, int64_t num_tokens, float* y) const override {
+        const int64_t row = block * kPackedRows;
+        const int64_t rows = std::min<int64_t>(kPackedRows, out_ - row);
+        for (int64_t t = 0; t < num_tokens; ++t) {
+            float sums[kPackedRows];
+            kernels().gemv_packed_bf16(reinterpret_cast<const uint16_t*>(packed_block(block)), 1, 0,
+                                       in_, x + t * in_, sums);
+            float* to = y + t * out_ + row;
+            for (int64_t r = 0; r < rows; ++r)
+                to[r] = sums[r] + (bias_.empty() ? 0.0f : bias_[static_cast<size_t>(row + r)]);
+        }
+    }
+
+private:
+    [[nodiscard]] int64_t block_elements() const {
+        return round_up(in_, kPackedCols) * kPackedRows;
+    }
+    [[nodiscard]] const BF16* packed_block(int64_t block) const {
+        return packed_.as<BF16>().data() + block * block_elements();
+    }
+
+    void pack(const TensorView& weight, int64_t block) {
+        BF16* to = packed_.as<BF16>().data() + block * block_elements();
+        std::fill(to, to + block_elements(), BF16{});
+        const int64_t first = block * kPackedRows;
+        const int64_t rows = std::min<int64_t>(kPackedRows, out_ - first);
+        TensorView row = weight;
+        row.shape = {in_};
+        for (int64_t r = 0; r < rows; ++r) {
+            row.data = weight.data + (first + r) * row.bytes();
+            const Tensor converted =
+                row.dtype == DType::kBF16 ? Tensor() : Tensor::convert(row, DType::kBF16);
+            const BF16* from = converted.empty() ? reinterpret_cast<const BF16*>(row.data)
+                                                 : converted.as<BF16>().data();
+            for (int64_t c = 0; c < in_; ++c) to[(c / 2 * kPackedRows + r) * 2 + c % 2] = from[c];
+        }
+    }
+
+    /// Products in f32, of some blocks of weights at a time.
+    void forward_converted(LinearInput& x, float* y) const {
+        const int64_t in_f32 = round_up(in_, 16);
+        const int64_t block_floats = in_f32 * kPackedRows;
+        const int64_t group = std::clamp<int64_t>(kConvertElements / block_floats, 1, num_blocks());
+        Tensor wide(DType::kF32, {group, in_f32, kPackedRows});
+        for (int64_t block = 0; block < num_blocks(); block += group) {
+            const int64_t count = std::min(group, num_blocks() - block);
+            parallel_for(count * in_f32 / 2, [&](int64_t i) {
+                const int64_t b = i / (in_f32 / 2);
+                const int64_t pair = i % (in_f32 / 2);
+                const BF16* from = packed_block(block + b) + pair * 2 * kPackedRows;
+                float* to = wide.f32().data() + b * block_floats + pair * 2 * kPackedRows;
+                for (int64_t r = 0; r < kPackedRows; ++r) {
+                    to[r] = to_f32(from[2 * r]);
+                    to[kPackedRows + r] = to_f32(from[2 * r + 1]);
+                }
+            });
+            const int64_t row = block * kPackedRows;
+            matmul({.x = x.f32(),
+                    .w = wide.data(),
+                    .dtype = DType::kF32,
+                    .layout = WeightLayout::kPacked,
+                    .tokens = x.num_tokens(),
+                    .out = std::min(count * kPackedRows, out_ - row),
+                    .in = in_,
+                    .bias = bias_.empty() ? nullptr : bias_.data() + row,
+                    .y = y + row,
+                    .y_stride = out_});
+        }
+    }
+
+    int64_t out_;
+    int64_t in_;
+    Tensor packed_;  // [blocks, padded in / 2, 64, 2]
+    std::vector<float> bias_;
+};
+
+}  // namespace
+
+std::unique_ptr<Linear> make_packed_linear(const TensorView& weight, std::vector<float> bias) {
+    return std::make_unique<PackedLinear>(weight, std::move(bias));
+}
+
+}  // namespace lowkey
