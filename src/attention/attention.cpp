@@ -75,9 +75,17 @@ public:
         int64_t num_tiles = 0;
         float* scores = nullptr;
     };
-    /// Calls visit(row, scores, begin, end) for each row of the block that sees tokens of the page:
-    /// its scores of slots [begin, end), biased, -inf where a token between is not seen. Scores of
-    /// all other slots and rows are 0.
+    /// Rows that see slots [begin, end) of the page, and where their scores of slot 0 are.
+    struct Seen {
+        int64_t first_row;
+        int64_t num_rows;
+        float* scores;
+        int64_t stride;
+        int64_t begin;
+        int64_t end;
+    };
+    /// Calls visit(seen) for the rows of the block that see tokens of the page: scores biased, -inf
+    /// where a token between is not seen. Scores of all other slots and rows are 0.
     template <typename Visit>
     Rows compute(const PageView& page, Visit visit) {
         const AttentionTask& task = *block_.task;
@@ -106,6 +114,16 @@ public:
         rows.scores = scratch_.floats(kScores, rows.num_rows * rows.stride);
         key.score(prepared_ + rows.first_row * key.query_dim(), rows.num_rows, page.keys,
                   rows.num_tiles, positions_.data(), rows.scores, rows.stride, scratch_);
+        if (all_see_all(page, first_position + first_token, first_position + last_token - 1)) {
+            if (softcap_ > 0) kernels().softcap(rows.scores, rows.num_rows * rows.stride, softcap_);
+            for (int64_t r = 0; r < rows.num_rows && page.num_tokens < rows.stride; ++r) {
+                float* row = rows.scores + r * rows.stride;
+                std::fill(row + page.num_tokens, row + rows.stride, 0.0f);
+            }
+            visit(
+                Seen{rows.first_row, rows.num_rows, rows.scores, rows.stride, 0, page.num_tokens});
+            return rows;
+        }
         for (int64_t r = 0; r < rows.num_rows; ++r) {
             const int64_t position = first_position + (rows.first_row + r) / group;
             float* row = rows.scores + r * rows.stride;
@@ -120,7 +138,7 @@ public:
                 std::fill(row + visible.begin, row + visible.end, 0.0f);
                 continue;
             }
-            visit(rows.first_row + r, row, visible.begin, visible.end);
+            visit(Seen{rows.first_row + r, 1, row, rows.stride, visible.begin, visible.end});
         }
         return rows;
     }
@@ -137,6 +155,15 @@ private:
         const int64_t own_first = window_ > 0 ? own - window_ + 1 : 0;
         const int64_t begin = std::max({int64_t{0}, own_first, first_seen_ - page.first_position});
         return {begin, std::min(page.num_tokens, own + 1)};
+    }
+
+    /// Whether queries at positions from `first` to `last` see all tokens of the page, unbiased:
+    /// what most pages of a long cache are like.
+    [[nodiscard]] bool all_see_all(const PageView& page, int64_t first, int64_t last) const {
+        if (page.positions != nullptr || block_.task->alibi_slopes != nullptr) return false;
+        const Visible early = find_visible(page, first);
+        const Visible late = find_visible(page, last);
+        return early.begin <= 0 && late.begin <= 0 && early.end == page.num_tokens;
     }
 
     void fill_positions(const PageView& page, int64_t count) {
@@ -187,17 +214,11 @@ private:
     std::vector<int32_t> positions_;
 };
 
-/// n scores become weights relative to the row's running maximum, which may rise.
+/// A row's n scores become weights relative to its running maximum, which may rise.
 void add_scores(float* scores, int64_t n, int64_t row, const AttentionState& state) {
     const auto at = static_cast<size_t>(row);
-    const float top = std::max(state.max[at], kernels().max(scores, n));
-    if (top > state.max[at]) {
-        const float factor = state.sum[at] == 0 ? 0 : std::exp(state.max[at] - top);
-        state.sum[at] *= factor;
-        kernels().scale(state.acc.data() + row * state.dim, state.dim, factor);
-        state.max[at] = top;
-    }
-    state.sum[at] += kernels().exp_sum(scores, n, top);
+    kernels().online_softmax(scores, n, 1, n, &state.max[at], &state.sum[at],
+                             state.acc.data() + row * state.dim, state.dim);
 }
 
 /// Query rows of a block side by side [rows, q_dim], scaled.
@@ -300,10 +321,12 @@ void attend_block(const Block& block, const ScoreOptions& options, const Attenti
                               options.softcap, scratch);
             for (int64_t p = first; p < last; ++p) {
                 const PageView& page = pages[static_cast<size_t>(p)];
-                const auto done =
-                    scores.compute(page, [&](int64_t row, float* x, int64_t begin, int64_t end) {
-                        add_scores(x + begin, end - begin, row, part);
-                    });
+                const auto done = scores.compute(page, [&](const PageScores::Seen& seen) {
+                    const auto row = static_cast<size_t>(seen.first_row);
+                    kernels().online_softmax(seen.scores + seen.begin, seen.stride, seen.num_rows,
+                                             seen.end - seen.begin, &part.max[row], &part.sum[row],
+                                             part.acc.data() + seen.first_row * sum_dim, sum_dim);
+                });
                 if (done.num_rows == 0) continue;
                 value.accumulate(done.scores, done.stride, done.num_rows, page.values,
                                  done.num_tiles, part.acc.data() + done.first_row * sum_dim);
@@ -357,12 +380,15 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
                           prepare_queries(block, observed.segment, q, scratch), options.softcap,
                           scratch);
         const int64_t first_row = block.begin * task.group_size;
-        scores.compute(observed.page, [&](int64_t row, float* x, int64_t begin, int64_t end) {
-            const auto at = static_cast<size_t>(first_row + row);
-            kernels().exp_sum(x + begin, end - begin, stats.max[at]);
-            const float inverse = 1 / stats.sum[at];
-            for (int64_t i = begin; i < end; ++i)
-                observed.received[i] += static_cast<double>(x[i] * inverse);
+        scores.compute(observed.page, [&](const PageScores::Seen& seen) {
+            for (int64_t r = 0; r < seen.num_rows; ++r) {
+                float* x = seen.scores + r * seen.stride;
+                const auto at = static_cast<size_t>(first_row + seen.first_row + r);
+                kernels().exp_sum(x + seen.begin, seen.end - seen.begin, stats.max[at]);
+                const float inverse = 1 / stats.sum[at];
+                for (int64_t i = seen.begin; i < seen.end; ++i)
+                    observed.received[i] += static_cast<double>(x[i] * inverse);
+            }
         });
     }
 }

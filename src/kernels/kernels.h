@@ -64,6 +64,9 @@ struct KernelTable {
     /// exp(score - top) and are added to sum. tops, sums [rows]; acc [rows, dim].
     void (*online_softmax)(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
                            float* sums, float* acc, int64_t dim) noexcept;
+    /// Σ x[i] and Σ (x[i] - shift)², in f64.
+    double (*sum)(const float* x, int64_t n) noexcept;
+    double (*sum_squares)(const float* x, int64_t n, double shift) noexcept;
     /// x[i] *= factor
     void (*scale)(float* x, int64_t n, float factor) noexcept;
 

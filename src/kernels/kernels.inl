@@ -38,6 +38,9 @@ constexpr int64_t kMaxRoundedDim = 512;
 
 #if defined(__AVX512BF16__)
 
+// Fewer rows, as in decoding, leave memory the limit: their products stay exact.
+constexpr int64_t kRoundsFromRows = 12;
+
 /// n floats in bf16, followed by zeros up to `padded`.
 inline void round_row(const float* x, int64_t n, uint16_t* to, int64_t padded) {
     for (int64_t i = 0; i < padded; i += kLanes) {
@@ -401,6 +404,34 @@ void softcap(float* x, int64_t n, float cap) noexcept {
     map(x, n, [cap, twice](VecF v) { return cap - 2.0f * cap / (exp(v * twice) + 1.0f); });
 }
 
+// ---- sums ----
+
+/// Σ fn(x[i]) over vectors of doubles; what does not fill four of them comes one by one.
+template <typename Fn>
+inline double sum_of(const float* x, int64_t n, Fn fn) {
+    VecD sums[4] = {};
+    int64_t i = 0;
+    for (; i + 4 * kLanesD <= n; i += 4 * kLanesD) {
+        for (int v = 0; v < 4; ++v) {
+            const auto* from = reinterpret_cast<const VecHalfF*>(x + i + v * kLanesD);
+            sums[v] += fn(__builtin_convertvector(*from, VecD));
+        }
+    }
+    const VecD all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    double total = 0;
+    for (int lane = 0; lane < kLanesD; ++lane) total += all[lane];
+    for (; i < n; ++i) total += fn(static_cast<double>(x[i]));
+    return total;
+}
+
+double sum(const float* x, int64_t n) noexcept {
+    return sum_of(x, n, [](auto v) { return v; });
+}
+
+double sum_squares(const float* x, int64_t n, double shift) noexcept {
+    return sum_of(x, n, [shift](auto v) { return (v - shift) * (v - shift); });
+}
+
 // ---- rotation, activation, conversion ----
 
 void rotate_tile(float* tile, int64_t pairs, int64_t step, int64_t offset, const float* cos,
@@ -508,6 +539,8 @@ const KernelTable kTable = {
     .max = max,
     .exp_sum = exp_sum,
     .online_softmax = online_softmax,
+    .sum = sum,
+    .sum_squares = sum_squares,
     .scale = scale,
     .add_ramp = add_ramp,
     .softcap = softcap,

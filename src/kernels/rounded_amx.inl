@@ -2,8 +2,6 @@
 // are what the instruction wants as its second operand: a line holds pairs of 16 tokens'
 // coordinates (keys) or of 16 coordinates of two tokens (values). Included by kernels.inl.
 
-constexpr int64_t kRoundsFromRows = 12;  // fewer rows leave most of a tile empty
-
 struct alignas(64) TileConfig {
     uint8_t palette = 1;
     uint8_t start_row = 0;

@@ -105,7 +105,12 @@ public:
     UnrotatedLowRankKeyCodec(const CodecSpec& spec, const CodecContext& context)
         : LowRankKeyCodec(spec, context),
           rotary_(context.rotary),
-          dense_{DType::kF32, context.dim} {}
+          dense_{DType::kF32, context.dim} {
+        // Kernels may multiply coordinates in bf16 by rows of bf16; what is rebuilt is then the
+        // same for all of them.
+        if (map_.tiles.dtype != DType::kBF16) return;
+        for (float& x : map_.decode_rows) x = to_f32(to_bf16(x));
+    }
 
     [[nodiscard]] bool before_rotation() const override { return true; }
     [[nodiscard]] int64_t query_dim() const override { return map_.dim; }

@@ -20,17 +20,19 @@ int64_t value_at(DType dtype, int64_t dim, int64_t i, int64_t t) {
 
 using At = int64_t (*)(DType, int64_t, int64_t, int64_t);
 
-void write(const FloatTiles& tiles, At at, const float* x, std::byte* data, int64_t slot) {
+// Layout and dtype are constants of the loops over coordinates: they run for every token.
+template <At at>
+void write(const FloatTiles& tiles, const float* x, std::byte* data, int64_t slot) {
     const int64_t t = slot % kTileTokens;
     std::byte* tile = data + slot / kTileTokens * tiles.tile_bytes();
     if (t == 0) std::memset(tile, 0, static_cast<size_t>(tiles.tile_bytes()));
     if (tiles.dtype == DType::kF32) {
         auto* to = reinterpret_cast<float*>(tile);
-        for (int64_t i = 0; i < tiles.dim; ++i) to[at(tiles.dtype, tiles.dim, i, t)] = x[i];
+        for (int64_t i = 0; i < tiles.dim; ++i) to[at(DType::kF32, tiles.dim, i, t)] = x[i];
     } else {
         auto* to = reinterpret_cast<BF16*>(tile);
         for (int64_t i = 0; i < tiles.dim; ++i)
-            to[at(tiles.dtype, tiles.dim, i, t)] = to_bf16(x[i]);
+            to[at(DType::kBF16, tiles.dim, i, t)] = to_bf16(x[i]);
     }
 }
 
@@ -61,10 +63,10 @@ void copy(const FloatTiles& tiles, At at, const std::byte* from, int64_t from_sl
 int64_t FloatTiles::tile_bytes() const { return kTileTokens * dim * dtype_bytes(dtype); }
 
 void FloatTiles::write_key(const float* key, std::byte* tiles, int64_t slot) const {
-    write(*this, key_at, key, tiles, slot);
+    write<key_at>(*this, key, tiles, slot);
 }
 void FloatTiles::write_value(const float* value, std::byte* tiles, int64_t slot) const {
-    write(*this, value_at, value, tiles, slot);
+    write<value_at>(*this, value, tiles, slot);
 }
 void FloatTiles::read_key(const std::byte* tiles, int64_t slot, float* key) const {
     read(*this, key_at, tiles, slot, key);

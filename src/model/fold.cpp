@@ -134,8 +134,10 @@ public:
     [[nodiscard]] int64_t in_features() const override { return linear_.in_features(); }
     [[nodiscard]] int64_t out_features() const override { return linear_.out_features(); }
     [[nodiscard]] int64_t weight_bytes() const override { return linear_.weight_bytes(); }
-    void forward(const float* x, int64_t num_tokens, float* y) const override {
-        linear_.forward(x, num_tokens, y);
+    void forward(LinearInput& x, float* y) const override { linear_.forward(x, y); }
+    [[nodiscard]] int64_t num_blocks() const override { return linear_.num_blocks(); }
+    void forward_block(int64_t block, const float* x, int64_t num_tokens, float* y) const override {
+        linear_.forward_block(block, x, num_tokens, y);
     }
     [[nodiscard]] Tensor weight_f32() const override { return linear_.weight_f32(); }
     [[nodiscard]] std::vector<float> bias() const override { return linear_.bias(); }

@@ -11,6 +11,20 @@ dnnl::engine& cpu_engine() {
     return engine;
 }
 
+dnnl::memory::desc weights(const MatmulArgs& args, dnnl::memory::data_type type) {
+    using dnnl::memory;
+    const memory::dims shape = {args.in, args.out};
+    switch (args.layout) {
+        case WeightLayout::kRows:
+            return {shape, type, memory::dims{1, args.in}};
+        case WeightLayout::kColumns:
+            return {shape, type, memory::dims{args.out, 1}};
+        case WeightLayout::kPacked:
+            break;
+    }
+    return {shape, type, memory::format_tag::BA16a64b2a};
+}
+
 /// oneDNN's C interface takes void* for inputs too.
 dnnl::memory input(const dnnl::memory::desc& desc, const void* data) {
     return {desc, cpu_engine(),
@@ -21,14 +35,9 @@ dnnl::memory input(const dnnl::memory::desc& desc, const void* data) {
 
 void matmul(const MatmulArgs& args) {
     using dnnl::memory;
-    const bool is_bf16 = args.dtype == DType::kBF16;
-    const auto type = is_bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+    const auto type = args.dtype == DType::kBF16 ? memory::data_type::bf16 : memory::data_type::f32;
     const memory::desc x({args.tokens, args.in}, type, memory::dims{args.in, 1});
-    const memory::desc w =
-        args.layout == WeightLayout::kRows
-            ? memory::desc({args.in, args.out}, type, memory::dims{1, args.in})
-            : memory::desc({args.in, args.out}, type,
-                           is_bf16 ? memory::format_tag::BA16a64b2a : memory::format_tag::BA16a64b);
+    const memory::desc w = weights(args, type);
     const memory::desc y({args.tokens, args.out}, memory::data_type::f32,
                          memory::dims{args.y_stride, 1});
     const memory::desc bias({1, args.out}, memory::data_type::f32, memory::dims{args.out, 1});

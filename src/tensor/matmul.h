@@ -8,9 +8,9 @@ namespace lowkey {
 
 /// How the weights W [out, in] of a product lie in memory.
 enum class WeightLayout {
-    kRows,    ///< [out, in]
-    kPacked,  ///< blocks of 64 outputs, [out / 64, in / 2, 64, 2] bf16 or [out / 64, in, 64] f32;
-              ///< `out` padded to 64, `in` to 32 (bf16) or 16 (f32), with zeros
+    kRows,     ///< [out, in]
+    kColumns,  ///< [in, out]
+    kPacked,   ///< bf16 blocks of 64 outputs, see kPackedRows
 };
 
 /// A product y [tokens, out] (rows y_stride apart) = x [tokens, in] Wᵀ (+ bias [out], unless null);

@@ -43,13 +43,10 @@ void Norm::forward(const float* x, int64_t num_tokens, float* y) const {
     parallel_for(num_tokens, [&](int64_t t) {
         const float* from = x + static_cast<size_t>(t) * n;
         float* to = y + static_cast<size_t>(t) * n;
-        double mean = 0;
-        if (kind == Kind::kLayer) {
-            for (size_t i = 0; i < n; ++i) mean += from[i];
-            mean /= static_cast<double>(n);
-        }
-        double square = 0;
-        for (size_t i = 0; i < n; ++i) square += (from[i] - mean) * (from[i] - mean);
+        const auto count = static_cast<int64_t>(n);
+        const double mean =
+            kind == Kind::kLayer ? kernels().sum(from, count) / static_cast<double>(n) : 0;
+        const double square = kernels().sum_squares(from, count, mean);
         const auto inverse =
             static_cast<float>(1 / std::sqrt(square / static_cast<double>(n) + eps));
         const auto center = static_cast<float>(mean);

@@ -12,7 +12,7 @@ namespace {
 
 // f32 elements of weights that are converted at a time where products of bf16 are slow: they stay
 // in the L2 cache.
-constexpr int64_t kConvertElements = 1 << 18;
+constexpr int64_t kConvertElements = 1 << 19;
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -101,29 +101,27 @@ private:
 
     /// Products in f32, of some blocks of weights at a time.
     void forward_converted(LinearInput& x, float* y) const {
-        const int64_t in_f32 = round_up(in_, 16);
-        const int64_t block_floats = in_f32 * kPackedRows;
-        const int64_t group = std::clamp<int64_t>(kConvertElements / block_floats, 1, num_blocks());
-        Tensor wide(DType::kF32, {group, in_f32, kPackedRows});
+        const int64_t group =
+            std::clamp<int64_t>(kConvertElements / (in_ * kPackedRows), 1, num_blocks());
+        Tensor wide(DType::kF32, {in_, group * kPackedRows});
         for (int64_t block = 0; block < num_blocks(); block += group) {
-            const int64_t count = std::min(group, num_blocks() - block);
-            parallel_for(count * in_f32 / 2, [&](int64_t i) {
-                const int64_t b = i / (in_f32 / 2);
-                const int64_t pair = i % (in_f32 / 2);
-                const BF16* from = packed_block(block + b) + pair * 2 * kPackedRows;
-                float* to = wide.f32().data() + b * block_floats + pair * 2 * kPackedRows;
-                for (int64_t r = 0; r < kPackedRows; ++r) {
-                    to[r] = to_f32(from[2 * r]);
-                    to[kPackedRows + r] = to_f32(from[2 * r + 1]);
+            const int64_t row = block * kPackedRows;
+            const int64_t out = std::min(group * kPackedRows, out_ - row);
+            parallel_for((in_ + 1) / 2, [&](int64_t pair) {
+                float* first = wide.f32().data() + 2 * pair * out;
+                for (int64_t r = 0; r < out; ++r) {
+                    const BF16* from = packed_block(block + r / kPackedRows) +
+                                       2 * (pair * kPackedRows + r % kPackedRows);
+                    first[r] = to_f32(from[0]);
+                    if (2 * pair + 1 < in_) first[out + r] = to_f32(from[1]);
                 }
             });
-            const int64_t row = block * kPackedRows;
             matmul({.x = x.f32(),
                     .w = wide.data(),
                     .dtype = DType::kF32,
-                    .layout = WeightLayout::kPacked,
+                    .layout = WeightLayout::kColumns,
                     .tokens = x.num_tokens(),
-                    .out = std::min(count * kPackedRows, out_ - row),
+                    .out = out,
                     .in = in_,
                     .bias = bias_.empty() ? nullptr : bias_.data() + row,
                     .y = y + row,

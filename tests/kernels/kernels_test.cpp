@@ -272,6 +272,21 @@ TEST_P(Kernels, MaxAndScaleReachEveryElement) {
     }
 }
 
+TEST_P(Kernels, SumsAreInDouble) {
+    for (const int64_t n : {1, 7, 16, 31, 32, 33, 1000}) {
+        auto x = random_floats(n, 30);
+        x[0] = 1e8f;  // f32 sums would lose the rest
+        double sum = 0, squares = 0;
+        for (const float v : x) {
+            sum += v;
+            squares += (v - 0.25) * (v - 0.25);
+        }
+        EXPECT_NEAR(GetParam()->sum(x.data(), n), sum, 1e-7);
+        EXPECT_NEAR(GetParam()->sum_squares(x.data(), n, 0.25), squares,
+                    static_cast<double>(n) * 0x1p-52 * squares);
+    }
+}
+
 TEST_P(Kernels, RampsAndCapsReachEveryElement) {
     for (const int64_t n : {1, 15, 16, 17, 100}) {
         std::vector<float> x(static_cast<size_t>(n));
