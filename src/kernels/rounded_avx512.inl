@@ -1,8 +1,6 @@
 // Products of bf16 numbers by `vdpbf16ps`: 16 sums of two products at a time. Included by
 // kernels.inl.
 
-constexpr int64_t kRoundsFromRows =
-    9;  // up to kMaxRows rows, decoding, memory is the limit and products stay exact
 constexpr int64_t kRoundedRows = 8;  // of one pass: two vectors of sums each
 constexpr int64_t kSumTokens = 256;  // whose weights are rounded at a time
 
