@@ -151,7 +151,7 @@ double prefill_flops(const Model& model, int64_t num_tokens) {
 Speed measure_speed(Engine& engine, const SpeedOptions& options) {
     check(engine, options);
     Speed speed;
-    speed.limits = measure_machine_limits();
+    speed.limits = measure_machine_limits(options.limits);
     const auto total =
         static_cast<int64_t>(options.prompts.size() + options.depths.size()) * options.repeat;
     int64_t done = 0;
@@ -184,7 +184,7 @@ Speed measure_speed(Engine& engine, const SpeedOptions& options) {
             median(std::move(runs), [](const DecodeSpeed& run) { return run.times.total(); }));
     }
 
-    speed.limits = better_of(speed.limits, measure_machine_limits());
+    speed.limits = better_of(speed.limits, measure_machine_limits(options.limits));
     const bool bf16 = engine.model().options().dtype == DType::kBF16;
     for (PrefillSpeed& run : speed.prefill)
         run.flops_limit = bf16 ? speed.limits.bf16_flops : speed.limits.f32_flops;

@@ -18,6 +18,7 @@ struct SpeedOptions {
     int64_t generate = 32;                           ///< steps of each decoding
     int repeat = 3;                                  ///< runs of each, of which the median counts
     int64_t chunk_tokens = 512;                      ///< of a prompt that fills the cache
+    LimitOptions limits = {};                        ///< how the machine is measured
     std::function<void(int64_t done, int64_t total, const std::string& what)> on_progress = {};
 };
 

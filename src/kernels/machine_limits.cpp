@@ -121,20 +121,19 @@ std::vector<const LimitLoops*> runnable_limit_loops() {
 }
 
 MachineLimits measure_machine_limits(const LimitOptions& options) {
-    MachineLimits limits;
     const LimitLoops* reader = nullptr;
+    const LimitLoops* f32 = nullptr;
+    const LimitLoops* bf16 = nullptr;
     for (const LimitLoops* loops : runnable_limit_loops()) {
-        if (loops->read != nullptr) reader = loops;  // the widest
-        if (loops->f32_dot != nullptr) {
-            limits.f32_flops = std::max(limits.f32_flops,
-                                        measure_dot(loops->f32_dot, loops->f32_dot_flops, options));
-        }
-        if (loops->bf16_dot != nullptr) {
-            limits.bf16_flops = std::max(
-                limits.bf16_flops, measure_dot(loops->bf16_dot, loops->bf16_dot_flops, options));
-        }
+        if (loops->read != nullptr) reader = loops;
+        if (loops->f32_dot != nullptr) f32 = loops;
+        if (loops->bf16_dot != nullptr) bf16 = loops;
     }
+    MachineLimits limits;
     limits.read_bytes_per_second = measure_read(*reader, options);
+    limits.f32_flops = measure_dot(f32->f32_dot, f32->f32_dot_flops, options);
+    if (bf16 != nullptr)
+        limits.bf16_flops = measure_dot(bf16->bf16_dot, bf16->bf16_dot_flops, options);
     // bf16 numbers are f32 numbers at least.
     limits.bf16_flops = std::max(limits.bf16_flops, limits.f32_flops);
     return limits;

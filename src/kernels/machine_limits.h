@@ -17,12 +17,13 @@ struct MachineLimits {
 /// How long and over what to measure. The best of `repeats` counts: other programs only slow down.
 struct LimitOptions {
     /// Memory to read; more than the caches hold, or it is their speed that is measured.
-    int64_t read_bytes = int64_t{1} << 30;
-    double dot_seconds = 0.02;  ///< of each repeat of the products
-    int repeats = 5;
+    int64_t read_bytes = int64_t{1} << 29;
+    double dot_seconds = 0.01;  ///< of each repeat of the products
+    int repeats = 4;
 };
 
-/// Measures; takes about half a second. Throws std::bad_alloc where there is not so much memory.
+/// Measures; takes some tenths of a second. Throws std::bad_alloc where there is not so much
+/// memory.
 MachineLimits measure_machine_limits(const LimitOptions& options = {});
 
 /// Loops that do nothing but what the limits count, compiled once per instruction set like the
@@ -38,7 +39,7 @@ struct LimitLoops {
     int64_t bf16_dot_flops;
 };
 
-/// All loops that can run on this machine, for tests.
+/// All loops that can run on this machine, best last; for tests.
 std::vector<const LimitLoops*> runnable_limit_loops();
 
 }  // namespace lowkey
