@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "io/checkpoint.h"
 #include "io/safetensors.h"
+#include "io/safetensors_checkpoint.h"
 
 namespace {
 
@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static const Directory directory;
     directory.write("model.safetensors.index.json", input);
     try {
-        const lowkey::Checkpoint checkpoint(directory.path());
+        const lowkey::SafetensorsCheckpoint checkpoint(directory.path());
         LOWKEY_CHECK(checkpoint.num_parameters() <= 8);
     } catch (const lowkey::Error&) {
         // Refused, as most inputs must be.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing lowkey needs, and says which. Does nothing when all are there.
-# `install-packages.sh fuzz` adds what the fuzzers need.
+# `install-packages.sh fuzz` adds what the fuzzers need, `install-packages.sh bench` what bench/micro does.
 set -euo pipefail
 
 packages=(
@@ -14,6 +14,8 @@ packages=(
 )
 if [ "${1:-}" = fuzz ]; then
     packages+=(clang libclang-rt-14-dev libomp-dev)
+elif [ "${1:-}" = bench ]; then
+    packages+=(libbenchmark-dev)
 fi
 
 missing=()

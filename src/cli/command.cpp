@@ -15,20 +15,26 @@
 #include "compress/plan_file.h"
 #include "engine/generation_config.h"
 #include "io/safetensors.h"
+#include "kernels/kernels.h"
 
 namespace lowkey::cli {
 
-void add_model(CLI::App& app, CommonOptions& options) {
-    app.add_option("model", options.model,
-                   "Hugging Face directory, or `small` for the built-in model")
-        ->type_name("MODEL")
-        ->required();
+CLI::Option* add_model(CLI::App& app, CommonOptions& options) {
+    CLI::Option* model = app.add_option("model", options.model,
+                                        "Hugging Face directory, or `small` for the built-in model")
+                             ->type_name("MODEL")
+                             ->required();
     app.add_flag("--json", options.json, "print one JSON object on stdout");
+    return model;
 }
 
 void add_run_flags(CLI::App& app, CommonOptions& options) {
     app.add_option("--threads", options.threads, "threads (default: physical cores)")
         ->check(CLI::Range(1, 1024));
+    app.add_option("--isa", options.isa,
+                   "instruction set of the kernels: portable, avx2 or avx512 (default: the best "
+                   "here, or LOWKEY_ISA)")
+        ->type_name("NAME");
     app.add_option("--dtype", options.dtype,
                    "weights, dense cache and low-rank coordinates: bf16 or f32")
         ->check(CLI::IsMember({"bf16", "f32"}))
@@ -87,9 +93,14 @@ std::string model_directory(const std::string& model) {
                     "install lowkey again");
 }
 
-std::shared_ptr<const Model> load_model(const CommonOptions& options) {
+void apply_run_flags(const CommonOptions& options) {
     if (options.threads > 0) set_num_threads(options.threads);
+    if (!options.isa.empty()) choose_kernels(options.isa);
     Progress::set_enabled(!options.quiet);
+}
+
+std::shared_ptr<const Model> load_model(const CommonOptions& options) {
+    apply_run_flags(options);
     auto model = Model::load(model_directory(options.model),
                              {*parse_dtype(options.dtype), options.max_context});
     if (options.verbose) {

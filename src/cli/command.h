@@ -25,6 +25,7 @@ struct CommonOptions {
     int64_t max_context = 0;
     int64_t prefill_chunk = 512;
     int threads = 0;
+    std::string isa;
     bool json = false;
     bool quiet = false;
     bool verbose = false;
@@ -33,9 +34,9 @@ struct CommonOptions {
 // A new subcommand is one file and one line in main.cpp; each adds itself to the program with its
 // flags, an example and what it does.
 
-/// MODEL and --json.
-void add_model(CLI::App& app, CommonOptions& options);
-/// --threads, --dtype, --max-context, --quiet, --verbose.
+/// MODEL and --json. Returns MODEL, which is required.
+CLI::Option* add_model(CLI::App& app, CommonOptions& options);
+/// --threads, --isa, --dtype, --max-context, --quiet, --verbose.
 void add_run_flags(CLI::App& app, CommonOptions& options);
 /// --plan, --kv-budget, --chunk.
 void add_cache_flags(CLI::App& app, CommonOptions& options);
@@ -45,8 +46,11 @@ void add_cache_flags(CLI::App& app, CommonOptions& options);
 /// --stop. The defaults are what `generation` holds.
 void add_generation_flags(CLI::App& app, GenerationOptions& generation);
 
-/// The model that the options name: a directory, or `small` for the built-in one. Sets the number
-/// of threads, and whether progress is shown.
+/// Sets what holds for the whole process: the number of threads, the instruction set, and whether
+/// progress is shown. Comes before any computation.
+void apply_run_flags(const CommonOptions& options);
+/// The model that the options name: a directory, or `small` for the built-in one. Applies the run
+/// flags.
 std::shared_ptr<const Model> load_model(const CommonOptions& options);
 /// The directory of MODEL.
 std::string model_directory(const std::string& model);

@@ -5,6 +5,7 @@
 namespace lowkey::cli {
 
 // One per file of this folder.
+void add_bench(CLI::App& program);
 void add_calibrate(CLI::App& program);
 void add_chat(CLI::App& program);
 void add_demo(CLI::App& program);

@@ -7,7 +7,7 @@
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "io/checkpoint.h"
+#include "io/safetensors_checkpoint.h"
 
 namespace lowkey::cli {
 namespace {
@@ -41,7 +41,7 @@ std::string describe_windows(const ModelConfig& config) {
 }
 
 void run(const CommonOptions& options) {
-    const Checkpoint checkpoint(model_directory(options.model));
+    const SafetensorsCheckpoint checkpoint(model_directory(options.model));
     const ModelConfig config = ModelConfig::read(checkpoint.config(), checkpoint.config_path());
     const std::string& architecture =
         config.architecture.empty() ? config.model_type : config.architecture;

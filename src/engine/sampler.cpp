@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/phase_times.h"
 
 namespace lowkey {
 namespace {
@@ -37,6 +38,7 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), random_(op
 }
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> tokens) {
+    const PhaseTimer timer(Phase::kSampling);
     logits_.assign(logits.begin(), logits.end());
     if (options_.repeat_penalty != 1) penalize(tokens);
     size_t best = 0;

@@ -48,20 +48,36 @@ std::vector<const KernelTable*> runnable_kernels() {
     return tables;
 }
 
+namespace {
+
+/// The table of an instruction set; `where` says who asks for it.
+const KernelTable& find_kernels(const std::string& isa, const std::string& where) {
+    std::string names;
+    for (const KernelTable* table : runnable_kernels()) {
+        if (table->isa == isa) return *table;
+        names += (names.empty() ? "" : ", ") + std::string(table->isa);
+    }
+    throw UsageError("instruction set not available", where + isa, "this machine runs " + names);
+}
+
+/// What choose_kernels() chose, or null.
+const KernelTable*& forced_kernels() {
+    static const KernelTable* table = nullptr;
+    return table;
+}
+
+}  // namespace
+
 const KernelTable& kernels() {
     static const KernelTable& chosen = []() -> const KernelTable& {
-        const std::vector<const KernelTable*> tables = runnable_kernels();
-        const char* forced = std::getenv("LOWKEY_ISA");
-        if (forced == nullptr || *forced == '\0') return *tables.back();
-        std::string names;
-        for (const KernelTable* table : tables) {
-            if (table->isa == forced) return *table;
-            names += (names.empty() ? "" : ", ") + std::string(table->isa);
-        }
-        throw UsageError("instruction set not available", "LOWKEY_ISA=" + std::string(forced),
-                         "this machine runs " + names);
+        if (forced_kernels() != nullptr) return *forced_kernels();
+        const char* isa = std::getenv("LOWKEY_ISA");
+        if (isa == nullptr || *isa == '\0') return *runnable_kernels().back();
+        return find_kernels(isa, "LOWKEY_ISA=");
     }();
     return chosen;
 }
+
+void choose_kernels(const std::string& isa) { forced_kernels() = &find_kernels(isa, "--isa "); }
 
 }  // namespace lowkey

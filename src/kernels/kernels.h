@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -97,5 +98,8 @@ struct KernelTable {
 const KernelTable& kernels();
 /// All that can run on this machine, best last; for tests.
 std::vector<const KernelTable*> runnable_kernels();
+/// Forces an instruction set, as LOWKEY_ISA does and in its place. Only before the first use of
+/// kernels(). Throws UsageError for a name that is unknown or cannot run here.
+void choose_kernels(const std::string& isa);
 
 }  // namespace lowkey

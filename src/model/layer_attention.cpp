@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "base/phase_times.h"
 #include "model/exact_prompt.h"
 
 namespace lowkey {
@@ -63,10 +64,12 @@ void LayerAttention::run(std::span<const SequenceInput> slice, const float* x, f
         seen.out = attended_.f32().data() + row * group * v_size_;
         observer_->on_attention(seen);
     });
+    const PhaseTimer timer(Phase::kLinear);
     weights_.o->forward(attended_.f32().data(), num_tokens_, out);
 }
 
 void LayerAttention::finish() {
+    const PhaseTimer timer(Phase::kEncode);
     for (const auto& exact : exact_) {
         if (exact != nullptr) exact->write();
     }
@@ -90,6 +93,7 @@ void LayerAttention::observe(Notify notify) {
 }
 
 void LayerAttention::project(const float* x) {
+    const PhaseTimer timer(Phase::kLinear);
     q_ = Tensor(DType::kF32, {num_tokens_, config_.group_size() * k_size_});
     k_ = Tensor(DType::kF32, {num_tokens_, k_size_});
     v_ = Tensor(DType::kF32, {num_tokens_, v_size_});
@@ -140,6 +144,7 @@ TokenRows LayerAttention::rows(int64_t first, int64_t count, size_t head) const 
 }
 
 void LayerAttention::append() {
+    const PhaseTimer timer(Phase::kEncode);
     steps_.clear();
     int64_t row = 0;
     for (size_t s = 0; s < slice_.size(); ++s) {
@@ -165,6 +170,7 @@ void LayerAttention::append() {
 }
 
 void LayerAttention::attend_all() {
+    const PhaseTimer timer(Phase::kAttention);
     const int64_t group = config_.group_size();
     std::vector<AttentionTask> tasks;
     for (HeadStep& step : steps_) {
@@ -207,6 +213,7 @@ void LayerAttention::attend_all() {
 }
 
 void LayerAttention::retire() {
+    const PhaseTimer timer(Phase::kEncode);
     for (HeadStep& step : steps_) {
         const SequenceInput& input = slice_[step.input];
         if (step.exact != nullptr) {

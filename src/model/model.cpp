@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/phase_times.h"
+#include "io/safetensors_checkpoint.h"
 #include "model/layer_attention.h"
 
 namespace lowkey {
@@ -86,7 +88,11 @@ Model::Rotaries make_rotaries(const ModelConfig& config, int64_t num_positions) 
 
 std::shared_ptr<const Model> Model::load(const std::string& directory,
                                          const ModelOptions& options) {
-    auto checkpoint = std::make_shared<const Checkpoint>(directory);
+    return load(std::make_shared<const SafetensorsCheckpoint>(directory), options);
+}
+
+std::shared_ptr<const Model> Model::load(std::shared_ptr<const Checkpoint> checkpoint,
+                                         const ModelOptions& options) {
     ModelConfig config = ModelConfig::read(checkpoint->config(), checkpoint->config_path());
     ModelOptions used = options;
     if (used.max_context == 0) used.max_context = config.max_position_embeddings;
@@ -94,7 +100,7 @@ std::shared_ptr<const Model> Model::load(const std::string& directory,
         used.max_context > config.max_position_embeddings) {
         throw UsageError("the model has " + std::to_string(config.max_position_embeddings) +
                              " learned positions, not " + std::to_string(used.max_context),
-                         directory, "lower --max-context");
+                         checkpoint->config_path(), "lower --max-context");
     }
     ModelWeights weights = load_weights(std::move(checkpoint), config, options.dtype);
     Rotaries rotaries = make_rotaries(config, used.max_context);
@@ -217,6 +223,7 @@ void Model::run_slice(int64_t layer, std::span<const SequenceInput> slice,
 }
 
 void Model::mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) const {
+    const PhaseTimer timer(Phase::kLinear);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const int64_t block = std::min(kMlpTokens, num_tokens);
     Tensor up(DType::kF32, {block, config_.intermediate_size});
@@ -252,6 +259,7 @@ void Model::logits(const float* hidden, int64_t num_tokens, float* logits) const
         weights_.project_out->forward(x.f32().data(), num_tokens, projected.f32().data());
         x = std::move(projected);
     }
+    const PhaseTimer timer(Phase::kLinear);
     weights_.lm_head->forward(x.f32().data(), num_tokens, logits);
     if (config_.logits_softcap > 0) {
         apply_softcap({logits, static_cast<size_t>(num_tokens * config_.vocab_size)},

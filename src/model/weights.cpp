@@ -48,15 +48,24 @@ public:
                                                               const std::vector<int64_t>& outs,
                                                               bool has_bias) const {
         const int64_t total = std::accumulate(outs.begin(), outs.end(), int64_t{0});
-        TensorView rows = checkpoint_.tensor(full_name + ".weight", {total, in});
+        Tensor made = checkpoint_.make_tensor(full_name + ".weight", {total, in});
+        TensorView rows =
+            made.empty() ? checkpoint_.tensor(full_name + ".weight", {total, in}) : made.view();
         std::vector<float> bias;
         if (has_bias) bias = to_f32(checkpoint_.tensor(full_name + ".bias", {total}));
         std::vector<std::unique_ptr<Linear>> linears;
+        if (outs.size() == 1 && made.dtype() == dtype_ && !made.empty()) {
+            linears.push_back(make_dense_linear(std::move(made), std::move(bias)));
+            return linears;
+        }
         auto from = bias.begin();
         for (const int64_t out : outs) {
             rows.shape = {out, in};
             const auto to = has_bias ? from + out : from;
-            linears.push_back(make_dense_linear(rows, {from, to}, dtype_));
+            std::vector<float> own_bias(from, to);
+            linears.push_back(made.empty() ? make_dense_linear(rows, std::move(own_bias), dtype_)
+                                           : make_dense_linear(Tensor::convert(rows, dtype_),
+                                                               std::move(own_bias)));
             from = to;
             rows.data += rows.bytes();
         }
@@ -184,12 +193,17 @@ ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const Mo
     for (int64_t i = 0; i < config.num_layers; ++i) w.layers.push_back(loader.layer(i));
     if (config.final_norm)
         w.final_norm = loader.norm(loader.name(names.final_norm), config.hidden_size);
-    const TensorView lm_head = config.tie_word_embeddings
-                                   ? w.embedding
-                                   : checkpoint->tensor(names.lm_head + ".weight",
-                                                        {config.vocab_size, config.embedding_size});
-    w.lm_head = config.normalize_lm_head ? normalized_rows(lm_head, dtype)
-                                         : make_dense_linear(lm_head, {}, dtype);
+    if (!config.tie_word_embeddings && !config.normalize_lm_head) {
+        w.lm_head = loader.linear(names.lm_head, config.embedding_size, config.vocab_size, false);
+    } else {
+        const TensorView lm_head =
+            config.tie_word_embeddings
+                ? w.embedding
+                : checkpoint->tensor(names.lm_head + ".weight",
+                                     {config.vocab_size, config.embedding_size});
+        w.lm_head = config.normalize_lm_head ? normalized_rows(lm_head, dtype)
+                                             : make_dense_linear(lm_head, {}, dtype);
+    }
     w.checkpoint = std::move(checkpoint);
     return w;
 }

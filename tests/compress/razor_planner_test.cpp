@@ -9,6 +9,7 @@
 #include "compress/compose.h"
 #include "compress/eigen_planner.h"
 #include "compress/retrieval_scores.h"
+#include "io/safetensors_checkpoint.h"
 #include "tests/compress/golden.h"
 
 namespace lowkey {
@@ -237,7 +238,7 @@ TEST(Razor, DroppedTwinsAreFullyCompensated) {
     // Slopes make tokens differ by distance only to first order of the mean: take them away.
     ModelConfig config = golden.model->config();
     config.alibi_slopes.assign(config.alibi_slopes.size(), 0.0f);
-    const auto checkpoint = std::make_shared<const Checkpoint>(golden.folder);
+    const auto checkpoint = std::make_shared<const SafetensorsCheckpoint>(golden.folder);
     const auto model =
         std::make_shared<const Model>(config, load_weights(checkpoint, config, DType::kF32),
                                       golden.model->options(), golden.model->rotaries());

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "io/safetensors_checkpoint.h"
 #include "tests/io/temporary_folder.h"
 #include "tokenizer/tokenizer.h"
 
@@ -27,7 +28,7 @@ protected:
         std::filesystem::remove(path("generation_config.json"));
         if (!generation.empty()) static_cast<void>(file("generation_config.json", generation));
         static_cast<void>(file("config.json", config));
-        return read_generation_config(Checkpoint(path(".")), tokenizer);
+        return read_generation_config(SafetensorsCheckpoint(path(".")), tokenizer);
     }
 };
 

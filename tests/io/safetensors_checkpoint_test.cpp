@@ -1,4 +1,4 @@
-#include "io/checkpoint.h"
+#include "io/safetensors_checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ constexpr char kSecondShard[] = "model-00002-of-00003.safetensors";
 
 using Tensors = std::map<std::string, TensorView>;
 
-class CheckpointTest : public TemporaryFolder {
+class SafetensorsCheckpointTest : public TemporaryFolder {
 protected:
     // Folder `name` with this config and one file of these tensors.
     [[nodiscard]] std::string checkpoint(const std::string& name, const Tensors& tensors,
@@ -43,7 +43,7 @@ protected:
         (void)file(name, document.dump());
     }
     [[nodiscard]] static std::string open_error(const std::string& directory) {
-        return message_of<FileError>([&] { Checkpoint opened(directory); });
+        return message_of<FileError>([&] { SafetensorsCheckpoint opened(directory); });
     }
 };
 
@@ -57,8 +57,8 @@ TensorView numbers_as(DType dtype, const Shape& shape) {
     return {reinterpret_cast<const std::byte*>(kNumbers.data()), dtype, shape};
 }
 
-TEST_F(CheckpointTest, ShardedModelOpensAsOne) {
-    const Checkpoint model(kSharded + "/");
+TEST_F(SafetensorsCheckpointTest, ShardedModelOpensAsOne) {
+    const SafetensorsCheckpoint model(kSharded + "/");
     EXPECT_EQ(model.directory(), kSharded);
     EXPECT_EQ(model.config_path(), kSharded + "/config.json");
     EXPECT_EQ(model.config().at("model_type"), "llama");
@@ -71,12 +71,12 @@ TEST_F(CheckpointTest, ShardedModelOpensAsOne) {
     EXPECT_FALSE(model.contains("lm_head.bias"));
 }
 
-TEST_F(CheckpointTest, EveryModelOfTheTestDataOpens) {
+TEST_F(SafetensorsCheckpointTest, EveryModelOfTheTestDataOpens) {
     std::set<std::string> fingerprints;
     int64_t count = 0;
     for (const auto& entry : fs::directory_iterator(LOWKEY_TEST_DATA "/models")) {
         if (!entry.is_directory()) continue;
-        const Checkpoint model(entry.path().string());
+        const SafetensorsCheckpoint model(entry.path().string());
         EXPECT_GT(model.num_parameters(), 0);
         EXPECT_EQ(model.fingerprint().size(), 32);
         EXPECT_TRUE(fingerprints.insert(model.fingerprint()).second) << entry.path();
@@ -85,8 +85,8 @@ TEST_F(CheckpointTest, EveryModelOfTheTestDataOpens) {
     EXPECT_GE(count, 12);
 }
 
-TEST_F(CheckpointTest, FingerprintDoesNotDependOnShardsOrOrder) {
-    const Checkpoint shards(kSharded);
+TEST_F(SafetensorsCheckpointTest, FingerprintDoesNotDependOnShardsOrOrder) {
+    const SafetensorsCheckpoint shards(kSharded);
     Tensors all;
     std::vector<std::unique_ptr<SafetensorsFile>> files;
     for (const auto& entry : fs::directory_iterator(kSharded)) {
@@ -94,15 +94,16 @@ TEST_F(CheckpointTest, FingerprintDoesNotDependOnShardsOrOrder) {
         files.push_back(std::make_unique<SafetensorsFile>(entry.path().string()));
         all.insert(files.back()->tensors().begin(), files.back()->tensors().end());
     }
-    const Checkpoint whole(checkpoint("whole", all, shards.config().dump()));
+    const SafetensorsCheckpoint whole(checkpoint("whole", all, shards.config().dump()));
     EXPECT_EQ(whole.fingerprint(), shards.fingerprint());
     EXPECT_EQ(whole.num_parameters(), shards.num_parameters());
 }
 
-TEST_F(CheckpointTest, FingerprintChangesWithNameDTypeShapeAndSampledBytes) {
+TEST_F(SafetensorsCheckpointTest, FingerprintChangesWithNameDTypeShapeAndSampledBytes) {
     std::set<std::string> fingerprints;
     const auto is_new = [&](const Tensors& tensors, const std::string& config = "{}") {
-        return fingerprints.insert(Checkpoint(checkpoint("m", tensors, config)).fingerprint())
+        return fingerprints
+            .insert(SafetensorsCheckpoint(checkpoint("m", tensors, config)).fingerprint())
             .second;
     };
     const Tensors base = {{"x", numbers_as(DType::kF32, {10, 100})}};
@@ -127,25 +128,25 @@ TEST_F(CheckpointTest, FingerprintChangesWithNameDTypeShapeAndSampledBytes) {
     EXPECT_TRUE(is_new(base, R"({"rope_scaling":{"factor":9}})"));
 }
 
-TEST_F(CheckpointTest, FingerprintIgnoresWhatSavingAgainChanges) {
+TEST_F(SafetensorsCheckpointTest, FingerprintIgnoresWhatSavingAgainChanges) {
     const Tensors tensors = {{"x", numbers_as(DType::kF32, {4})}};
-    const Checkpoint a(checkpoint(
+    const SafetensorsCheckpoint a(checkpoint(
         "a", tensors,
         R"({"rope_theta":10000.0,"hidden_size":64,"rope_scaling":null,"torch_dtype":"float32",
             "architectures":["LlamaForCausalLM"],"transformers_version":"4.1","use_cache":true})"));
-    const Checkpoint b(
+    const SafetensorsCheckpoint b(
         checkpoint("b", tensors,
                    R"({"hidden_size":64,"rope_theta":10000,"dtype":"float32","eos_token_id":[1,2],
             "_name_or_path":"elsewhere","text_config":null})"));
     EXPECT_EQ(a.fingerprint(), b.fingerprint());
 }
 
-TEST_F(CheckpointTest, TensorIsGivenOnlyInTheShapeAsked) {
-    const Checkpoint model(checkpoint("m", {{"f32", numbers_as(DType::kF32, {2, 3})},
-                                            {"f64", numbers_as(DType::kF64, {2})},
-                                            {"f16", numbers_as(DType::kF16, {2})},
-                                            {"bf16", numbers_as(DType::kBF16, {2})},
-                                            {"i32", numbers_as(DType::kI32, {2})}}));
+TEST_F(SafetensorsCheckpointTest, TensorIsGivenOnlyInTheShapeAsked) {
+    const SafetensorsCheckpoint model(checkpoint("m", {{"f32", numbers_as(DType::kF32, {2, 3})},
+                                                       {"f64", numbers_as(DType::kF64, {2})},
+                                                       {"f16", numbers_as(DType::kF16, {2})},
+                                                       {"bf16", numbers_as(DType::kBF16, {2})},
+                                                       {"i32", numbers_as(DType::kI32, {2})}}));
     EXPECT_EQ(model.tensor("f32", {2, 3}).as<float>()[5], 5);
     for (const char* name : {"f64", "f16", "bf16"}) {
         EXPECT_EQ(dtype_name(model.tensor(name, {2}).dtype), name);
@@ -166,28 +167,28 @@ TEST_F(CheckpointTest, TensorIsGivenOnlyInTheShapeAsked) {
     EXPECT_THAT(integer, HasSubstr("'i32' is stored as i32: " + weights));
 }
 
-TEST_F(CheckpointTest, UnknownDTypesAreListedAndRefused) {
+TEST_F(SafetensorsCheckpointTest, UnknownDTypesAreListedAndRefused) {
     (void)file("m/config.json", "{}");
     const std::string header = R"({"w":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})";
     std::string bytes(8, '\0');
     bytes[0] = static_cast<char>(header.size());
     (void)file("m/model.safetensors", bytes + header + "abcd");
-    const Checkpoint a(path("m"));
+    const SafetensorsCheckpoint a(path("m"));
     EXPECT_TRUE(a.contains("w"));
     EXPECT_THAT(message_of<UnsupportedError>([&] { (void)a.tensor("w", {4}); }),
                 HasSubstr("F8_E4M3"));
     (void)file("n/config.json", "{}");
     (void)file("n/model.safetensors", bytes + header + "abce");
-    EXPECT_NE(a.fingerprint(), Checkpoint(path("n")).fingerprint());
+    EXPECT_NE(a.fingerprint(), SafetensorsCheckpoint(path("n")).fingerprint());
 }
 
-TEST_F(CheckpointTest, OneFileIsPreferredToAnIndex) {
+TEST_F(SafetensorsCheckpointTest, OneFileIsPreferredToAnIndex) {
     const std::string model = checkpoint("m", {{"x", numbers_as(DType::kF32, {4})}});
     (void)file("m/" + std::string(kIndex), "not even JSON");
-    EXPECT_TRUE(Checkpoint(model).contains("x"));
+    EXPECT_TRUE(SafetensorsCheckpoint(model).contains("x"));
 }
 
-TEST_F(CheckpointTest, FoldersThatAreNoModelAreRefusedWithARemedy) {
+TEST_F(SafetensorsCheckpointTest, FoldersThatAreNoModelAreRefusedWithARemedy) {
     EXPECT_THAT(open_error(path("missing")), HasSubstr("no such folder: " + path("missing") + ";"));
     EXPECT_THAT(open_error(""), HasSubstr("no such folder: ''"));
     EXPECT_THAT(open_error(file("file", "x")), HasSubstr("not a folder: " + path("file") + ";"));
@@ -202,19 +203,19 @@ TEST_F(CheckpointTest, FoldersThatAreNoModelAreRefusedWithARemedy) {
     EXPECT_THAT(open_error(path("d")), HasSubstr(path("d/model.safetensors")));
 }
 
-TEST_F(CheckpointTest, PickledWeightsAreUnsupported) {
+TEST_F(SafetensorsCheckpointTest, PickledWeightsAreUnsupported) {
     for (const std::string name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
         fs::remove_all(path("m"));
         (void)file("m/config.json", "{}");
         (void)file("m/" + name, "x");
         const std::string message =
-            message_of<UnsupportedError>([&] { Checkpoint model(path("m")); });
+            message_of<UnsupportedError>([&] { SafetensorsCheckpoint model(path("m")); });
         EXPECT_THAT(message, HasSubstr(path("m")));
         EXPECT_THAT(message, HasSubstr("convert them to safetensors"));
     }
 }
 
-TEST_F(CheckpointTest, MissingShardIsNamed) {
+TEST_F(SafetensorsCheckpointTest, MissingShardIsNamed) {
     const std::string model = sharded();
     fs::remove(model + "/" + kSecondShard);
     const std::string message = open_error(model);
@@ -222,7 +223,7 @@ TEST_F(CheckpointTest, MissingShardIsNamed) {
     EXPECT_THAT(message, HasSubstr(kIndex));
 }
 
-TEST_F(CheckpointTest, TruncatedShardIsNamed) {
+TEST_F(SafetensorsCheckpointTest, TruncatedShardIsNamed) {
     const std::string model = sharded();
     fs::resize_file(model + "/" + kSecondShard, 100000);
     const std::string message = open_error(model);
@@ -230,7 +231,7 @@ TEST_F(CheckpointTest, TruncatedShardIsNamed) {
     EXPECT_THAT(message, HasSubstr(model + "/" + kSecondShard));
 }
 
-TEST_F(CheckpointTest, ShardPathsThatLeaveTheFolderAreRefused) {
+TEST_F(SafetensorsCheckpointTest, ShardPathsThatLeaveTheFolderAreRefused) {
     const std::string model = sharded();
     for (const std::string shard :
          {"../x.safetensors", "/etc/passwd", "a/b", "..", "", "model-00001\n", "x\x01"}) {
@@ -242,7 +243,7 @@ TEST_F(CheckpointTest, ShardPathsThatLeaveTheFolderAreRefused) {
     }
 }
 
-TEST_F(CheckpointTest, IndexMustAgreeWithItsShards) {
+TEST_F(SafetensorsCheckpointTest, IndexMustAgreeWithItsShards) {
     const std::string model = sharded();
     const std::string index = "sharded/" + std::string(kIndex);
     edit_json(index, [](json& j) { j["weight_map"]["extra"] = kSecondShard; });
@@ -256,7 +257,7 @@ TEST_F(CheckpointTest, IndexMustAgreeWithItsShards) {
     EXPECT_THAT(open_error(model), HasSubstr("tensor 'model.norm.weight' is missing"));
 }
 
-TEST_F(CheckpointTest, OneTensorInTwoShardsIsRefused) {
+TEST_F(SafetensorsCheckpointTest, OneTensorInTwoShardsIsRefused) {
     const std::string model = sharded();
     fs::copy_file(model + "/" + kSecondShard, model + "/again.safetensors");
     edit_json("sharded/" + std::string(kIndex), [](json& index) {
@@ -273,7 +274,7 @@ TEST_F(CheckpointTest, OneTensorInTwoShardsIsRefused) {
     EXPECT_THAT(message, HasSubstr(kSecondShard));
 }
 
-TEST_F(CheckpointTest, MalformedIndexIsRefusedByName) {
+TEST_F(SafetensorsCheckpointTest, MalformedIndexIsRefusedByName) {
     (void)file("m/config.json", "{}");
     for (const char* text : {"", "{", "[]", "{}", R"({"weight_map":[]})", R"({"weight_map":{}})",
                              R"({"weight_map":{"x":1}})"}) {

@@ -1,4 +1,4 @@
-#include "io/checkpoint.h"
+#include "io/safetensors_checkpoint.h"
 
 #include <fmt/format.h>
 
@@ -157,7 +157,7 @@ std::map<std::string, std::string> read_index(const std::string& path) {
 
 }  // namespace
 
-Checkpoint::Checkpoint(const std::string& directory) : directory_(directory) {
+SafetensorsCheckpoint::SafetensorsCheckpoint(const std::string& directory) : directory_(directory) {
     while (directory_.size() > 1 && directory_.ends_with('/')) directory_.pop_back();
     std::error_code ignored;
     if (!fs::is_directory(directory_, ignored)) {
@@ -178,7 +178,7 @@ Checkpoint::Checkpoint(const std::string& directory) : directory_(directory) {
     fingerprint_ = hasher.hex();
 }
 
-void Checkpoint::open_shards() {
+void SafetensorsCheckpoint::open_shards() {
     const std::string single = file_path("model.safetensors");
     const std::string index = file_path("model.safetensors.index.json");
     std::map<std::string, std::string> shard_of;
@@ -225,7 +225,7 @@ void Checkpoint::open_shards() {
     }
 }
 
-TensorView Checkpoint::tensor(const std::string& name, const Shape& shape) const {
+TensorView SafetensorsCheckpoint::tensor(const std::string& name, const Shape& shape) const {
     const auto found = where_.find(name);
     if (found == where_.end()) {
         throw FileError(
@@ -248,7 +248,7 @@ TensorView Checkpoint::tensor(const std::string& name, const Shape& shape) const
     return view;
 }
 
-int64_t Checkpoint::num_parameters() const {
+int64_t SafetensorsCheckpoint::num_parameters() const {
     int64_t count = 0;
     for (const auto& shard : shards_) {
         for (const auto& [name, view] : shard->tensors()) {

@@ -1,0 +1,73 @@
+#include "bench/micro/benches.h"
+
+namespace lowkey::bench {
+namespace {
+
+// A page of a head of 64 coordinates in bf16 has 16 tiles.
+constexpr int64_t kTiles = 8;
+constexpr int64_t kTokens = kTiles * kTileTokens;
+
+using Score = void (*)(const float*, int64_t, int64_t, int64_t, const void*, int64_t, float*,
+                       int64_t) noexcept;
+using Sum = Score;  // of weights, tiles and sums instead
+
+void score(benchmark::State& state, Score kernel, const void* tiles, int64_t element_bytes,
+           int64_t dim, int64_t rows) {
+    const std::vector<float> q = random_floats(rows * dim);
+    std::vector<float> out(static_cast<size_t>(rows * kTokens));
+    measure(state, static_cast<double>(kTokens * dim * element_bytes),
+            2.0 * static_cast<double>(rows * kTokens * dim),
+            [&] { kernel(q.data(), dim, rows, dim, tiles, kTiles, out.data(), kTokens); });
+}
+
+void sum(benchmark::State& state, Sum kernel, const void* tiles, int64_t element_bytes, int64_t dim,
+         int64_t rows) {
+    const std::vector<float> p = random_floats(rows * kTokens);
+    std::vector<float> acc(static_cast<size_t>(rows * dim));
+    measure(state, static_cast<double>(kTokens * dim * element_bytes),
+            2.0 * static_cast<double>(rows * kTokens * dim),
+            [&] { kernel(p.data(), kTokens, rows, dim, tiles, kTiles, acc.data(), dim); });
+}
+
+void rotate_tile(benchmark::State& state, const KernelTable& table, int64_t dim) {
+    std::vector<float> tile = random_floats(dim * kTileTokens);
+    // A turn by 45 degrees keeps the numbers' size.
+    const std::vector<float> root(static_cast<size_t>(dim / 2 * kTileTokens), 0.70710678f);
+    measure(state, 4.0 * static_cast<double>(2 * dim * kTileTokens),
+            3.0 * static_cast<double>(dim * kTileTokens),
+            [&] { table.rotate_tile(tile.data(), dim / 2, 1, dim / 2, root.data(), root.data()); });
+}
+
+}  // namespace
+
+void add_attention_kernels(const KernelTable& table) {
+    for (const int64_t dim : {64, 128}) {
+        // One query, the queries of a group, and a block of a prompt's.
+        for (const int64_t rows : {1, 4, 8, 64}) {
+            const auto add = [&](const char* kernel, auto run) {
+                benchmark::RegisterBenchmark(name(table, kernel, dim, rows).c_str(), run);
+            };
+            add("score_f32", [&table, dim, rows](benchmark::State& state) {
+                const std::vector<float> tiles = random_floats(kTokens * dim);
+                score(state, table.score_f32, tiles.data(), 4, dim, rows);
+            });
+            add("score_bf16", [&table, dim, rows](benchmark::State& state) {
+                const std::vector<uint16_t> tiles = random_bf16(table, kTokens * dim);
+                score(state, table.score_bf16, tiles.data(), 2, dim, rows);
+            });
+            add("sum_f32", [&table, dim, rows](benchmark::State& state) {
+                const std::vector<float> tiles = random_floats(kTokens * dim);
+                sum(state, table.sum_f32, tiles.data(), 4, dim, rows);
+            });
+            add("sum_bf16", [&table, dim, rows](benchmark::State& state) {
+                const std::vector<uint16_t> tiles = random_bf16(table, kTokens * dim);
+                sum(state, table.sum_bf16, tiles.data(), 2, dim, rows);
+            });
+        }
+        benchmark::RegisterBenchmark(
+            name(table, "rotate_tile", dim).c_str(),
+            [&table, dim](benchmark::State& state) { rotate_tile(state, table, dim); });
+    }
+}
+
+}  // namespace lowkey::bench
