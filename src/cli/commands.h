@@ -12,6 +12,8 @@ void add_detokenize(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_eval_needle(CLI::App& eval);
 void add_eval_perplexity(CLI::App& eval);
+void add_eval_ruler(CLI::App& eval);
+void add_eval_zeroshot(CLI::App& eval);
 void add_generate(CLI::App& program);
 void add_info(CLI::App& program);
 void add_inspect(CLI::App& program);

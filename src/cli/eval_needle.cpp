@@ -1,16 +1,14 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 
 #include "base/atomic_file.h"
-#include "base/error.h"
 #include "base/progress.h"
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/haystack.h"
 #include "eval/heat_map.h"
 #include "eval/needle.h"
 
@@ -22,20 +20,6 @@ struct Options : CommonOptions {
     std::string plot;
     NeedleOptions needle;
 };
-
-/// The files of a folder by name, or one file.
-std::vector<std::string> read_haystack(const std::string& path) {
-    if (!std::filesystem::is_directory(path)) return {read_text(path)};
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path)) {
-        if (entry.is_regular_file()) names.push_back(entry.path().string());
-    }
-    std::sort(names.begin(), names.end());
-    std::vector<std::string> texts;
-    for (const std::string& name : names) texts.push_back(read_text(name));
-    if (texts.empty()) throw FileError("no texts", path, "give a folder of text files");
-    return texts;
-}
 
 HeatMap draw_grid(const NeedleOptions& options, const NeedleResult& result) {
     HeatMap map{.title = fmt::format("numbers found, mean {:.3f}", result.mean),

@@ -8,6 +8,8 @@
 #include <random>
 
 #include "base/error.h"
+#include "eval/magic_words.h"
+#include "eval/next_token.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lowkey {
@@ -15,12 +17,6 @@ namespace {
 
 constexpr int64_t kAnswerTokens = 24;  // seven digits, one a token perhaps, and words before them
 
-constexpr std::array<const char*, 16> kAdjectives = {
-    "amber", "brisk", "copper", "dusty",  "eager",  "faded",  "gentle", "hollow",
-    "ivory", "jolly", "keen",   "lonely", "mellow", "narrow", "old",    "quiet"};
-constexpr std::array<const char*, 16> kNouns = {
-    "lantern", "anchor", "bridge", "candle", "drum",   "engine", "feather", "garden",
-    "harbor",  "island", "jacket", "kettle", "ladder", "mirror", "orchard", "pillow"};
 constexpr std::array<const char*, 8> kCities = {"San Francisco", "Lisbon", "Kyoto",  "Nairobi",
                                                 "Montreal",      "Oslo",   "Havana", "Perth"};
 
@@ -30,25 +26,20 @@ struct Needle {
     std::string number;
 };
 
-std::string random_number(std::mt19937_64& rng) {
-    return std::to_string(std::uniform_int_distribution<int64_t>(1000000, 9999999)(rng));
+/// How many keys of needles there are.
+int64_t num_keys(NeedleKind kind) {
+    return kind == NeedleKind::kNumber ? num_magic_keys() : std::ssize(kCities);
 }
 
 /// `count` needles whose keys all differ.
 std::vector<Needle> make_needles(NeedleKind kind, int64_t count, std::mt19937_64& rng) {
-    const auto keys = static_cast<int64_t>(
-        kind == NeedleKind::kNumber ? kAdjectives.size() * kNouns.size() : kCities.size());
-    std::vector<int64_t> order(static_cast<size_t>(keys));
-    for (int64_t i = 0; i < keys; ++i) order[static_cast<size_t>(i)] = i;
+    Deck keys(num_keys(kind));
     std::vector<Needle> needles;
     for (int64_t i = 0; i < count; ++i) {
-        const auto other = std::uniform_int_distribution<int64_t>(i, keys - 1)(rng);
-        std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(other)]);
-        const auto key = static_cast<size_t>(order[static_cast<size_t>(i)]);
-        const std::string number = random_number(rng);
+        const int64_t key = keys.draw(rng);
+        const std::string number = magic_number(rng);
         if (kind == NeedleKind::kNumber) {
-            const std::string name =
-                fmt::format("{} {}", kAdjectives[key / kNouns.size()], kNouns[key % kNouns.size()]);
+            const std::string name = magic_key(key);
             needles.push_back(
                 {fmt::format(" One of the special magic numbers for {} is: {}.", name, number),
                  fmt::format("\nWhat is the special magic number for {0} mentioned in the provided "
@@ -57,14 +48,15 @@ std::vector<Needle> make_needles(NeedleKind kind, int64_t count, std::mt19937_64
                              name),
                  number});
         } else {
+            const char* city = kCities.at(static_cast<size_t>(key));
             needles.push_back(
                 {fmt::format(" The best thing to do in {} is to eat a sandwich in the park at "
                              "number {} on a sunny day.",
-                             kCities[key], number),
+                             city, number),
                  fmt::format("\nQuestion: at which number is the park with the best thing to do in "
                              "{}?\nAnswer: the best thing to do in {} is to eat a sandwich in the "
                              "park at number",
-                             kCities[key], kCities[key]),
+                             city, city),
                  number});
         }
     }
@@ -97,8 +89,7 @@ void check(const NeedleOptions& options) {
             refuse(fmt::format("a depth of {}", depth), "--depths", "give 0 to 1");
     }
     if (options.trials < 1) refuse("no trials", "--trials", "give at least 1");
-    const auto most = static_cast<int64_t>(
-        options.kind == NeedleKind::kNumber ? kAdjectives.size() * kNouns.size() : kCities.size());
+    const int64_t most = num_keys(options.kind);
     if (options.needles < 1 || options.needles > most) {
         throw UsageError(fmt::format("{} needles", options.needles), "--needles",
                          fmt::format("give 1 to {}", most));
@@ -117,9 +108,7 @@ std::string ask(Engine& engine, SequenceCache& sequence, const Tokenizer& tokeni
     }
     std::vector<int32_t> answer;
     for (int64_t i = 0; i < kAnswerTokens; ++i) {
-        const auto row = logits.f32();
-        const auto id =
-            static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+        const int32_t id = likeliest(logits.f32());
         answer.push_back(id);
         if (tokenizer.is_special(id)) break;
         const std::string text = tokenizer.decode(answer, true);
