@@ -10,6 +10,7 @@ void add_chat(CLI::App& program);
 void add_demo(CLI::App& program);
 void add_detokenize(CLI::App& program);
 void add_eval(CLI::App& program);
+void add_eval_longbench(CLI::App& eval);
 void add_eval_needle(CLI::App& eval);
 void add_eval_perplexity(CLI::App& eval);
 void add_eval_ruler(CLI::App& eval);

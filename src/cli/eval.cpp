@@ -9,6 +9,7 @@ void add_eval(CLI::App& program) {
     add_eval_needle(*app);
     add_eval_ruler(*app);
     add_eval_zeroshot(*app);
+    add_eval_longbench(*app);
 }
 
 }  // namespace lowkey::cli

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
@@ -37,7 +39,11 @@ void run(const Options& options) {
     const auto items = read_zeroshot_items(task, options.data, options.limit);
     const auto tokenizer = load_tokenizer(options);
     const auto model = load_model(options);
-    Engine engine = make_engine(model, options);
+    size_t most_choices = 0;
+    for (const ZeroshotItem& item : items)
+        most_choices = std::max(most_choices, item.choices.size());
+    // All choices of a question run side by side, beside the context that they share.
+    Engine engine = make_engine(model, options, static_cast<int64_t>(most_choices) + 1);
     ZeroshotOptions how;
     how.start = tokenizer->bos_id() ? *tokenizer->bos_id() : document_start(*tokenizer, *model);
     if (options.bos) how.bos = how.start;
