@@ -48,8 +48,8 @@ void run(const Options& options) {
 
 void add_eval_longbench(CLI::App& eval) {
     auto options = std::make_shared<Options>();
-    CLI::App* app = eval.add_subcommand(
-        "longbench", "Questions about long documents, from LongBench's files.");
+    CLI::App* app =
+        eval.add_subcommand("longbench", "Questions about long documents, from LongBench's files.");
     app->footer(
         "Example: lowkey eval longbench MODEL --data multi_news.jsonl --max-length 4096 --limit "
         "50");

@@ -57,9 +57,8 @@ std::string fill(std::string_view prompt, std::string_view context, std::string_
         {{"{context}", context}, {"{input}", input}}};
     std::string out;
     while (!prompt.empty()) {
-        const auto place = std::find_if(places.begin(), places.end(), [&](const auto& p) {
-            return prompt.starts_with(p.first);
-        });
+        const auto place = std::find_if(places.begin(), places.end(),
+                                        [&](const auto& p) { return prompt.starts_with(p.first); });
         if (place == places.end()) {
             out += prompt.front();
             prompt.remove_prefix(1);
@@ -104,8 +103,7 @@ LongBenchData read_longbench(const std::string& path, int64_t limit) {
         }
         data.set = &set;
         LongBenchItem item;
-        item.prompt =
-            fill(set.prompt, record.at("context").string(), record.at("input").string());
+        item.prompt = fill(set.prompt, record.at("context").string(), record.at("input").string());
         item.answers = read_strings(record.at("answers"));
         if (item.answers.empty()) record.at("answers").fail("no answer");
         if (record.has("all_classes")) item.classes = read_strings(record.at("all_classes"));
@@ -178,8 +176,7 @@ LongBenchResult evaluate_longbench(Engine& engine, const Tokenizer& tokenizer,
                           .cache = result.cache};
     };
     const std::vector<std::string> names = {kScore};
-    const std::vector<ItemResult> results =
-        run_items(std::ssize(data.items), names, run, how);
+    const std::vector<ItemResult> results = run_items(std::ssize(data.items), names, run, how);
     return {.score = mean_score(results, kScore),
             .n = std::ssize(results),
             .cache = largest_cache(results)};

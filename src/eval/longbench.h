@@ -18,9 +18,9 @@ class Tokenizer;
 /// Source: LongBench (arXiv 2308.14508); the wording of prompts is our own.
 struct LongBenchSet {
     const char* name;
-    const char* prompt;      ///< {context} and {input} stand for the record's
-    int64_t max_new_tokens;  ///< as LongBench has it
-    const char* metric;      ///< a row of the table of metrics
+    const char* prompt;       ///< {context} and {input} stand for the record's
+    int64_t max_new_tokens;   ///< as LongBench has it
+    const char* metric;       ///< a row of the table of metrics
     bool first_line = false;  ///< only the answer's first line counts
 };
 

@@ -55,9 +55,8 @@ const std::vector<LongBenchSet>& longbench_sets() {
          "下面是一次会议的记录，请读完后写一段文字总结会议内容。\n会议记录：\n{context}\n\n"
          "会议总结：",
          512, "rouge_l_zh"},
-        {"trec",
-         "Name the type of the last question, as these examples do.\n\n{context}\n{input}", 64,
-         "classification", true},
+        {"trec", "Name the type of the last question, as these examples do.\n\n{context}\n{input}",
+         64, "classification", true},
         {"triviaqa",
          "Answer the last question from its passage with the answer alone, as these examples do."
          "\n\n{context}\n\n{input}",
@@ -83,8 +82,8 @@ const std::vector<LongBenchSet>& longbench_sets() {
          "\n\n{input}\n\n请写出该段落的编号，格式为\"段落1\"、\"段落2\"。\n\n答案是：",
          32, "retrieval_zh"},
         {"lcc", "Complete this code by its next line.\n{context}Next line of code:\n", 64, "code"},
-        {"repobench-p", "Complete this code by its next line.\n{context}{input}Next line of code:\n",
-         64, "code"},
+        {"repobench-p",
+         "Complete this code by its next line.\n{context}{input}Next line of code:\n", 64, "code"},
     };
     return sets;
 }
