@@ -17,7 +17,7 @@ protected:
         return std::string(LOWKEY_TEST_DATA) + "/eval/" + name;
     }
     [[nodiscard]] std::vector<std::string> piqa(const std::vector<std::string>& more = {}) const {
-        std::vector<std::string> command = {"eval", "zeroshot", "small",  "--task",
+        std::vector<std::string> command = {"eval", "zeroshot", "small",           "--task",
                                             "piqa", "--data",   data("piqa.jsonl")};
         command.insert(command.end(), more.begin(), more.end());
         return command;
@@ -43,8 +43,8 @@ TEST_F(Evals, Zeroshot) {
 }
 
 TEST_F(Evals, Ruler) {
-    const json result = json_of({"eval", "ruler", "small", "--tasks", "niah_single,vt",
-                                 "--lengths", "400", "--samples", "1"});
+    const json result = json_of({"eval", "ruler", "small", "--tasks", "niah_single,vt", "--lengths",
+                                 "400", "--samples", "1"});
     ASSERT_EQ(result.at("tasks").size(), 2);
     EXPECT_EQ(result.at("tasks")[1].at("task"), "vt");
     EXPECT_EQ(result.at("tasks")[1].at("length"), 400);
@@ -80,16 +80,15 @@ TEST_F(Evals, AResumedRunRefusesOtherSettings) {
     static_cast<void>(json_of(piqa({"--resume", journal_, "--limit", "2"})));
     EXPECT_THAT(refusal(piqa({"--resume", journal_, "--limit", "3"}), 2),
                 AllOf(HasSubstr("other settings"), HasSubstr("limit is 2 there, now 3")));
-    EXPECT_THAT(
-        refusal(piqa({"--resume", journal_, "--limit", "2", "--dtype", "f32"}), 2),
-        HasSubstr("dtype is \"bf16\" there, now \"f32\""));
+    EXPECT_THAT(refusal(piqa({"--resume", journal_, "--limit", "2", "--dtype", "f32"}), 2),
+                HasSubstr("dtype is \"bf16\" there, now \"f32\""));
     EXPECT_THAT(refusal(piqa({"--resume", journal_, "--limit", "2", "--bos"}), 2),
                 HasSubstr("bos is false there, now true"));
     EXPECT_THAT(refusal({"eval", "ruler", "small", "--resume", journal_}, 2),
                 HasSubstr("evaluation is \"zeroshot\" there, now \"ruler\""));
     const std::string plan = path("a.plan");
-    static_cast<void>(json_of({"plan", "small", "--method", "streaming", "--window", "64", "-o",
-                               plan}));
+    static_cast<void>(
+        json_of({"plan", "small", "--method", "streaming", "--window", "64", "-o", plan}));
     EXPECT_THAT(refusal(piqa({"--resume", journal_, "--limit", "2", "--plan", plan}), 2),
                 HasSubstr("plan is null there"));
     EXPECT_EQ(json_of(piqa({"--plan", plan})).at("n"), 5);

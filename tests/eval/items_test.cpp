@@ -108,13 +108,12 @@ TEST_F(Items, WhatFailsKeepsWhatIsFinished) {
     {
         Journal journal(path_, settings_);
         const std::vector<std::string> names = {"score", "other"};
-        EXPECT_THROW(run_items(
-                         kCount, names,
-                         [&](int64_t item) {
-                             if (item == 3) throw Error("no", "", "");
-                             return result(item);
-                         },
-                         {.journal = &journal}),
+        EXPECT_THROW(run_items(kCount, names,
+                               [&](int64_t item) {
+                                   if (item == 3) throw Error("no", "", "");
+                                   return result(item);
+                               },
+                               {.journal = &journal}),
                      Error);
     }
     EXPECT_EQ(Journal(path_, settings_).finished().size(), 3);
@@ -147,8 +146,8 @@ TEST_F(Items, OtherSettingsAreRefusedByName) {
     other["limit"] = 100;
     other["plan"] = "ab";
     EXPECT_THAT(refusal(other), AllOf(HasSubstr("limit is 7 there, now 100"),
-                                      HasSubstr("plan is null there, now \"ab\""),
-                                      HasSubstr(path_), HasSubstr("--resume")));
+                                      HasSubstr("plan is null there, now \"ab\""), HasSubstr(path_),
+                                      HasSubstr("--resume")));
     other = settings_;
     other.erase("limit");
     EXPECT_THAT(refusal(other), HasSubstr("limit is 7 there, now null"));

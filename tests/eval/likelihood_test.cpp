@@ -31,10 +31,10 @@ protected:
         const std::string story =
             "The old man opened the letter and read it, and then he put it on the table and looked "
             "out of the window for a long time. When the boy came in he said:";
-        return {pair(story, " I have to go to the sea tomorrow."),
-                pair(story, " nothing"),
-                pair(story, " The letter is not for you, it is for your brother, who left the "
-                            "house many years ago and never wrote."),
+        return {pair(story, " I have to go to the sea tomorrow."), pair(story, " nothing"),
+                pair(story,
+                     " The letter is not for you, it is for your brother, who left the "
+                     "house many years ago and never wrote."),
                 pair("He closed the door", " and went away."),
                 pair("He closed the window", " and went away.")};
     }
@@ -100,8 +100,8 @@ TEST_F(LikelihoodTest, ForksEqualWholeSequencesAlone) {
 }
 
 TEST_F(LikelihoodTest, ContinuationsAttendToWhatTheCacheKept) {
-    TokenPolicySpec window{.name = "window", .settings = {{"window", int64_t{20}},
-                                                          {"sinks", int64_t{4}}}};
+    TokenPolicySpec window{.name = "window",
+                           .settings = {{"window", int64_t{20}}, {"sinks", int64_t{4}}}};
     TokenPolicySpec heavy{.name = "heavy_hitters",
                           .settings = {{"recent", int64_t{8}}, {"heavy", int64_t{8}}}};
     TokenPolicySpec selection{.name = "prompt_selection",
@@ -123,8 +123,8 @@ TEST_F(LikelihoodTest, ContinuationsAttendToWhatTheCacheKept) {
                             alone(engine, c, c.context.size()), kTolerance)
                     << policy.name << " " << i;
             }
-            const double full = alone(uncompressed, continuations[2],
-                                      continuations[2].context.size());
+            const double full =
+                alone(uncompressed, continuations[2], continuations[2].context.size());
             EXPECT_GT(std::abs(scores.continuations[2].log_likelihood - full), 0.05)
                 << policy.name << " forgets something";
         }

@@ -117,9 +117,8 @@ TEST_F(LongBench, BadRecordsAreNamedByFileAndLine) {
     EXPECT_THAT(refusal(R"({"dataset":"mmlu","context":"c","input":"i","answers":["a"]})"),
                 HasSubstr("unknown LongBench set 'mmlu'"));
     EXPECT_THAT(refusal("{"), HasSubstr("bad.jsonl:2"));
-    EXPECT_THAT(
-        message_of<FileError>([&] { (void)read_longbench(file("empty.jsonl", ""), 0); }),
-        HasSubstr("no records"));
+    EXPECT_THAT(message_of<FileError>([&] { (void)read_longbench(file("empty.jsonl", ""), 0); }),
+                HasSubstr("no records"));
 }
 
 }  // namespace

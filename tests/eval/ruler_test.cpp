@@ -33,8 +33,8 @@ protected:
 
 TEST_F(Ruler, PromptsFillTheLengthAndHoldAllAnswers) {
     const std::map<std::string, size_t> answers = {
-        {"niah_single", 1},     {"niah_multikey", 1}, {"niah_multivalue", 4},
-        {"niah_multiquery", 4}, {"vt", 5},            {"cwe", 10}};
+        {"niah_single", 1}, {"niah_multikey", 1}, {"niah_multivalue", 4}, {"niah_multiquery", 4},
+        {"vt", 5},          {"cwe", 10}};
     ASSERT_EQ(ruler_tasks().size(), answers.size());
     for (const std::string& task : ruler_tasks()) {
         for (const int64_t length : {1100, 2048}) {
@@ -102,8 +102,7 @@ TEST_F(Ruler, TheScoreIsTheShareFound) {
 
 TEST_F(Ruler, TheBuiltInModelRunsAndResumes) {
     Engine engine = dense_engine(Model::load(LOWKEY_SMALL_MODEL));
-    const RulerOptions options{
-        .tasks = {"niah_single", "vt"}, .lengths = {400, 500}, .samples = 1};
+    const RulerOptions options{.tasks = {"niah_single", "vt"}, .lengths = {400, 500}, .samples = 1};
     const RulerResult whole = evaluate_ruler(engine, *tokenizer_, {}, options);
     ASSERT_EQ(whole.cells.size(), 4);
     EXPECT_EQ(whole.cells[1].task, "niah_single");

@@ -238,9 +238,9 @@ TEST_F(Zeroshot, LongContextsLoseTheirBeginning) {
     EXPECT_GE(result.cache.tokens, 250);
     const std::string word(3000, 'x');
     const std::string endless = file("endless.jsonl", R"({"text":"He )" + word + R"("})");
-    EXPECT_THAT(message_of<UsageError>(
-                    [&] { (void)evaluate("lambada", items_of("lambada", endless)); }),
-                HasSubstr("does not fit the context of 256"));
+    EXPECT_THAT(
+        message_of<UsageError>([&] { (void)evaluate("lambada", items_of("lambada", endless)); }),
+        HasSubstr("does not fit the context of 256"));
 }
 
 TEST_F(Zeroshot, ResumesToTheSameResult) {
