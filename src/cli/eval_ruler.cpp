@@ -1,10 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-
 #include "base/error.h"
-#include "base/hash.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/haystack.h"
@@ -27,12 +24,6 @@ std::vector<std::string> read_sentences(const Options& options) {
     std::vector<std::string> sentences = split_sentences(read_haystack(options.haystack));
     if (sentences.empty()) throw FileError("no sentences", options.haystack, "give more text");
     return sentences;
-}
-
-std::string fingerprint(const std::vector<std::string>& sentences) {
-    Hasher hasher;
-    for (const std::string& sentence : sentences) hasher.add(sentence + "\n");
-    return hasher.hex();
 }
 
 void print_table(const RulerOptions& options, const RulerResult& result) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "cli/command.h"
 
 namespace lowkey::cli {
@@ -19,6 +20,15 @@ std::vector<std::string> read_haystack(const std::string& path) {
     for (const std::string& name : names) texts.push_back(read_text(name));
     if (texts.empty()) throw FileError("no texts", path, "give a folder of text files");
     return texts;
+}
+
+std::string fingerprint(const std::vector<std::string>& texts) {
+    Hasher hasher;
+    for (const std::string& text : texts) {
+        hasher.add(std::to_string(text.size()) + ":");  // keeps texts apart
+        hasher.add(text);
+    }
+    return hasher.hex();
 }
 
 }  // namespace lowkey::cli

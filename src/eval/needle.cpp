@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 #include <random>
+#include <utility>
 
 #include "base/error.h"
 #include "eval/magic_words.h"
@@ -15,6 +16,7 @@
 namespace lowkey {
 namespace {
 
+constexpr char kScore[] = "score";
 constexpr int64_t kAnswerTokens = 24;  // seven digits, one a token perhaps, and words before them
 
 constexpr std::array<const char*, 8> kCities = {"San Francisco", "Lisbon", "Kyoto",  "Nairobi",
@@ -192,7 +194,8 @@ bool answers(const std::string& text, const std::string& answer) {
 }
 
 NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
-                             std::span<const std::string> haystack, const NeedleOptions& options) {
+                             std::span<const std::string> haystack, const NeedleOptions& options,
+                             const ItemOptions& how) {
     check(options);
     const std::vector<int32_t> hay = tokenize_haystack(tokenizer, haystack);
     // What cannot be is refused now, not after an hour.
@@ -200,35 +203,35 @@ NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
         static_cast<void>(make_needle_prompt(tokenizer, hay, length, 0, options, options.seed));
         engine.check_request(*engine.new_sequence(), length, kAnswerTokens);
     }
+    const int64_t num_depths = std::ssize(options.depths);
+    const int64_t num_cells = std::ssize(options.lengths) * num_depths;
+    const auto cell_of = [&](int64_t cell) {
+        return NeedleCell{.length = options.lengths[static_cast<size_t>(cell / num_depths)],
+                          .depth = options.depths[static_cast<size_t>(cell % num_depths)]};
+    };
+    const auto run = [&](int64_t item) {
+        const NeedleCell cell = cell_of(item / options.trials);
+        const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(item);
+        const NeedlePrompt prompt =
+            make_needle_prompt(tokenizer, hay, cell.length, cell.depth, options, seed);
+        const auto sequence = engine.new_sequence();
+        std::string text = ask(engine, *sequence, tokenizer, prompt, options.decode_question);
+        return ItemResult{.scores = {{kScore, answers(text, prompt.answer) ? 1 : 0}},
+                          .answer = std::move(text),
+                          .cache = engine.usage(*sequence)};
+    };
+    const std::vector<std::string> names = {kScore};
+    const std::vector<ItemResult> results = run_items(num_cells * options.trials, names, run, how);
     NeedleResult result;
-    const auto total = std::ssize(options.lengths) * std::ssize(options.depths) * options.trials;
-    const int64_t longest = *std::max_element(options.lengths.begin(), options.lengths.end());
-    int64_t done = 0;
-    int64_t right = 0;
-    for (const int64_t length : options.lengths) {
-        for (const double depth : options.depths) {
-            int64_t found = 0;
-            for (int64_t trial = 0; trial < options.trials; ++trial) {
-                const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(done);
-                const NeedlePrompt prompt =
-                    make_needle_prompt(tokenizer, hay, length, depth, options, seed);
-                const auto sequence = engine.new_sequence();
-                const std::string text =
-                    ask(engine, *sequence, tokenizer, prompt, options.decode_question);
-                found += answers(text, prompt.answer) ? 1 : 0;
-                if (length == longest) result.cache = engine.usage(*sequence);
-                ++done;
-                if (options.on_progress)
-                    options.on_progress(
-                        done, total,
-                        static_cast<double>(right + found) / static_cast<double>(done));
-            }
-            right += found;
-            result.grid.push_back(
-                {length, depth, static_cast<double>(found) / static_cast<double>(options.trials)});
-        }
+    for (int64_t i = 0; i < num_cells; ++i) {
+        NeedleCell cell = cell_of(i);
+        cell.score = mean_score(std::span(results).subspan(static_cast<size_t>(i * options.trials),
+                                                           static_cast<size_t>(options.trials)),
+                                kScore);
+        result.grid.push_back(cell);
     }
-    result.mean = static_cast<double>(right) / static_cast<double>(total);
+    result.mean = mean_score(results, kScore);
+    result.cache = largest_cache(results);
     return result;
 }
 
