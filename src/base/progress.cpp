@@ -27,8 +27,13 @@ constexpr int kBarWidth = 24;
 
 }  // namespace
 
-Progress::Progress(std::string label, int64_t total)
-    : label_(std::move(label)), total_(total), start_(Clock::now()), last_drawn_(start_) {}
+Progress::Progress(std::string label, int64_t total, int64_t already_done)
+    : label_(std::move(label)),
+      total_(total),
+      already_done_(already_done),
+      done_(already_done),
+      start_(Clock::now()),
+      last_drawn_(start_) {}
 
 Progress::~Progress() {
     if (!drawn_) return;
@@ -52,8 +57,11 @@ void Progress::update(int64_t done, const std::string& note) {
     drawn_ = true;
     const double share = static_cast<double>(done) / static_cast<double>(total_);
     const double elapsed = std::chrono::duration<double>(now - start_).count();
+    const auto now_done = static_cast<double>(done - already_done_);
     const std::string left =
-        share > 0 ? format_seconds(elapsed * (1 - share) / share) + " left" : "";
+        now_done > 0
+            ? format_seconds(elapsed * static_cast<double>(total_ - done) / now_done) + " left"
+            : "";
     if (terminal) {
         const int filled = static_cast<int>(share * kBarWidth);
         const std::string bar = std::string(static_cast<size_t>(filled), '#') +

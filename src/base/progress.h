@@ -10,7 +10,8 @@ namespace lowkey {
 /// about every ten seconds as its own line elsewhere. Not thread-safe.
 class Progress {
 public:
-    Progress(std::string label, int64_t total);
+    /// `already_done` of `total` were finished before, and say nothing about the time left.
+    Progress(std::string label, int64_t total, int64_t already_done = 0);
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -24,7 +25,8 @@ private:
     using Clock = std::chrono::steady_clock;
     std::string label_;
     int64_t total_;
-    int64_t done_ = 0;
+    int64_t already_done_;
+    int64_t done_;
     Clock::time_point start_;
     Clock::time_point last_drawn_;
     bool drawn_ = false;

@@ -115,14 +115,15 @@ std::shared_ptr<const Model> load_model(const CommonOptions& options) {
     return model;
 }
 
-Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options) {
+Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options,
+                   int64_t num_sequences) {
     CachePlan plan = CachePlan::dense(model->config().num_layers, model->config().num_kv_heads);
     if (!options.plan.empty()) {
         PlanFile file = read_plan(options.plan);
         check_plan_fits(file, options.plan, *model);
         plan = std::move(file.plan);
     }
-    EngineOptions engine{.prefill_chunk = options.prefill_chunk};
+    EngineOptions engine{.prefill_chunk = options.prefill_chunk, .num_sequences = num_sequences};
     if (!options.kv_budget.empty()) engine.kv_budget_bytes = parse_bytes(options.kv_budget);
     if (!options.kv_budget.empty() && engine.kv_budget_bytes < kPageBytes) {
         throw BudgetError(kPageBytes, engine.kv_budget_bytes, "--kv-budget " + options.kv_budget,

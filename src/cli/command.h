@@ -54,8 +54,10 @@ void apply_run_flags(const CommonOptions& options);
 std::shared_ptr<const Model> load_model(const CommonOptions& options);
 /// The directory of MODEL.
 std::string model_directory(const std::string& model);
-/// The engine of a model under the options' plan and budget.
-Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options);
+/// The engine of a model under the options' plan and budget; without one there is room for so many
+/// sequences at a time.
+Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options,
+                   int64_t num_sequences = 1);
 /// The same without plan and budget: what compressed models are compared with.
 Engine make_reference_engine(const std::shared_ptr<const Model>& model,
                              const CommonOptions& options);

@@ -7,6 +7,9 @@ void add_eval(CLI::App& program) {
     app->require_subcommand(1);
     add_eval_perplexity(*app);
     add_eval_needle(*app);
+    add_eval_ruler(*app);
+    add_eval_zeroshot(*app);
+    add_eval_longbench(*app);
 }
 
 }  // namespace lowkey::cli

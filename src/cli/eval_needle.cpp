@@ -1,16 +1,10 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstdio>
-#include <filesystem>
-#include <optional>
-
 #include "base/atomic_file.h"
-#include "base/error.h"
-#include "base/progress.h"
-#include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/haystack.h"
+#include "cli/item_run.h"
 #include "eval/heat_map.h"
 #include "eval/needle.h"
 
@@ -20,22 +14,9 @@ namespace {
 struct Options : CommonOptions {
     std::string haystack;
     std::string plot;
+    std::string resume;
     NeedleOptions needle;
 };
-
-/// The files of a folder by name, or one file.
-std::vector<std::string> read_haystack(const std::string& path) {
-    if (!std::filesystem::is_directory(path)) return {read_text(path)};
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path)) {
-        if (entry.is_regular_file()) names.push_back(entry.path().string());
-    }
-    std::sort(names.begin(), names.end());
-    std::vector<std::string> texts;
-    for (const std::string& name : names) texts.push_back(read_text(name));
-    if (texts.empty()) throw FileError("no texts", path, "give a folder of text files");
-    return texts;
-}
 
 HeatMap draw_grid(const NeedleOptions& options, const NeedleResult& result) {
     HeatMap map{.title = fmt::format("numbers found, mean {:.3f}", result.mean),
@@ -64,9 +45,8 @@ void print_table(const NeedleOptions& options, const NeedleResult& result) {
         for (const double score : grid.values[d]) fmt::print("{:>8.2f}", score);
         fmt::print("\n");
     }
-    fmt::print("mean   {:.3f}\ncache  {} of {} ({:.1f} %) after the longest prompt\n", result.mean,
-               format_bytes(result.cache.bytes_allocated), format_bytes(result.cache.bytes_full),
-               100 * result.cache.ratio());
+    fmt::print("mean         {:.3f}\n", result.mean);
+    print_cache(result.cache, "after the longest prompt");
 }
 
 void run(const Options& options) {
@@ -74,14 +54,20 @@ void run(const Options& options) {
     const auto texts = read_haystack(options.haystack);
     const auto tokenizer = load_tokenizer(options);
     Engine engine = make_engine(load_model(options), options);
-    NeedleOptions how = options.needle;
-    std::optional<Progress> progress;
-    how.on_progress = [&](int64_t done, int64_t total, double mean) {
-        if (!progress) progress.emplace("needle", total);
-        progress->update(done, fmt::format("found {:.2f}", mean));
-    };
-    const NeedleResult result = evaluate_needle(engine, *tokenizer, texts, how);
-    progress.reset();
+    const NeedleOptions& how = options.needle;
+    nlohmann::json settings = evaluation_settings("needle", options, engine);
+    settings["haystack"] = fingerprint(texts);
+    settings["lengths"] = how.lengths;
+    settings["depths"] = how.depths;
+    settings["needles"] = how.needles;
+    settings["trials"] = how.trials;
+    settings["seed"] = how.seed;
+    settings["kind"] = how.kind == NeedleKind::kNumber ? "number" : "sentence";
+    settings["decode_question"] = how.decode_question;
+    const NeedleResult result = [&] {
+        const ItemRun items("needle", "found", options.resume, settings);
+        return evaluate_needle(engine, *tokenizer, texts, how, items.options());
+    }();
     if (!options.plot.empty()) {
         AtomicFile file(options.plot);
         file.write(draw_heat_maps({draw_grid(how, result)}));
@@ -128,6 +114,7 @@ void add_eval_needle(CLI::App& eval) {
     app->add_flag("--decode-question", needle.decode_question,
                   "ask after the text was compressed, token by token through the cache");
     app->add_option("--plot", options->plot, "draw the grid")->type_name("FILE.svg");
+    add_resume_flag(*app, options->resume);
     app->callback([options] { run(*options); });
 }
 

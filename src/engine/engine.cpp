@@ -16,7 +16,8 @@ Engine::Engine(const std::shared_ptr<const Model>& model, const CachePlan& plan,
     model_ = std::move(folded.model);
     layout_ = std::make_shared<const CacheLayout>(folded.plan, model_->cache_shape());
     if (options_.kv_budget_bytes == 0)
-        options_.kv_budget_bytes = layout_->peak_bytes(model_->max_context(), step());
+        options_.kv_budget_bytes =
+            options_.num_sequences * layout_->peak_bytes(model_->max_context(), step());
     pool_ = std::make_unique<PagePool>(options_.kv_budget_bytes);
 }
 

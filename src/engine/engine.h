@@ -14,11 +14,12 @@ namespace lowkey {
 
 /// How an engine runs.
 struct EngineOptions {
-    int64_t kv_budget_bytes =
-        0;  ///< hard limit of the page pool; 0: what one sequence of max_context takes
+    /// Hard limit of the page pool; 0: what `num_sequences` sequences of max_context take.
+    int64_t kv_budget_bytes = 0;
     /// Prompt tokens that are computed at a time: per forward pass where the prompt attends
     /// through the cache, per layer where it attends to itself exactly.
     int64_t prefill_chunk = 512;
+    int64_t num_sequences = 1;  ///< that are to live at a time
 };
 
 /// What a cache takes, counted from the page pool.

@@ -6,21 +6,19 @@
 #include <array>
 #include <cctype>
 #include <random>
+#include <utility>
 
 #include "base/error.h"
+#include "eval/magic_words.h"
+#include "eval/next_token.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lowkey {
 namespace {
 
+constexpr char kScore[] = "score";
 constexpr int64_t kAnswerTokens = 24;  // seven digits, one a token perhaps, and words before them
 
-constexpr std::array<const char*, 16> kAdjectives = {
-    "amber", "brisk", "copper", "dusty",  "eager",  "faded",  "gentle", "hollow",
-    "ivory", "jolly", "keen",   "lonely", "mellow", "narrow", "old",    "quiet"};
-constexpr std::array<const char*, 16> kNouns = {
-    "lantern", "anchor", "bridge", "candle", "drum",   "engine", "feather", "garden",
-    "harbor",  "island", "jacket", "kettle", "ladder", "mirror", "orchard", "pillow"};
 constexpr std::array<const char*, 8> kCities = {"San Francisco", "Lisbon", "Kyoto",  "Nairobi",
                                                 "Montreal",      "Oslo",   "Havana", "Perth"};
 
@@ -30,25 +28,20 @@ struct Needle {
     std::string number;
 };
 
-std::string random_number(std::mt19937_64& rng) {
-    return std::to_string(std::uniform_int_distribution<int64_t>(1000000, 9999999)(rng));
+/// How many keys of needles there are.
+int64_t num_keys(NeedleKind kind) {
+    return kind == NeedleKind::kNumber ? num_magic_keys() : std::ssize(kCities);
 }
 
 /// `count` needles whose keys all differ.
 std::vector<Needle> make_needles(NeedleKind kind, int64_t count, std::mt19937_64& rng) {
-    const auto keys = static_cast<int64_t>(
-        kind == NeedleKind::kNumber ? kAdjectives.size() * kNouns.size() : kCities.size());
-    std::vector<int64_t> order(static_cast<size_t>(keys));
-    for (int64_t i = 0; i < keys; ++i) order[static_cast<size_t>(i)] = i;
+    Deck keys(num_keys(kind));
     std::vector<Needle> needles;
     for (int64_t i = 0; i < count; ++i) {
-        const auto other = std::uniform_int_distribution<int64_t>(i, keys - 1)(rng);
-        std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(other)]);
-        const auto key = static_cast<size_t>(order[static_cast<size_t>(i)]);
-        const std::string number = random_number(rng);
+        const int64_t key = keys.draw(rng);
+        const std::string number = magic_number(rng);
         if (kind == NeedleKind::kNumber) {
-            const std::string name =
-                fmt::format("{} {}", kAdjectives[key / kNouns.size()], kNouns[key % kNouns.size()]);
+            const std::string name = magic_key(key);
             needles.push_back(
                 {fmt::format(" One of the special magic numbers for {} is: {}.", name, number),
                  fmt::format("\nWhat is the special magic number for {0} mentioned in the provided "
@@ -57,14 +50,15 @@ std::vector<Needle> make_needles(NeedleKind kind, int64_t count, std::mt19937_64
                              name),
                  number});
         } else {
+            const char* city = kCities.at(static_cast<size_t>(key));
             needles.push_back(
                 {fmt::format(" The best thing to do in {} is to eat a sandwich in the park at "
                              "number {} on a sunny day.",
-                             kCities[key], number),
+                             city, number),
                  fmt::format("\nQuestion: at which number is the park with the best thing to do in "
                              "{}?\nAnswer: the best thing to do in {} is to eat a sandwich in the "
                              "park at number",
-                             kCities[key], kCities[key]),
+                             city, city),
                  number});
         }
     }
@@ -97,8 +91,7 @@ void check(const NeedleOptions& options) {
             refuse(fmt::format("a depth of {}", depth), "--depths", "give 0 to 1");
     }
     if (options.trials < 1) refuse("no trials", "--trials", "give at least 1");
-    const auto most = static_cast<int64_t>(
-        options.kind == NeedleKind::kNumber ? kAdjectives.size() * kNouns.size() : kCities.size());
+    const int64_t most = num_keys(options.kind);
     if (options.needles < 1 || options.needles > most) {
         throw UsageError(fmt::format("{} needles", options.needles), "--needles",
                          fmt::format("give 1 to {}", most));
@@ -117,9 +110,7 @@ std::string ask(Engine& engine, SequenceCache& sequence, const Tokenizer& tokeni
     }
     std::vector<int32_t> answer;
     for (int64_t i = 0; i < kAnswerTokens; ++i) {
-        const auto row = logits.f32();
-        const auto id =
-            static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+        const int32_t id = likeliest(logits.f32());
         answer.push_back(id);
         if (tokenizer.is_special(id)) break;
         const std::string text = tokenizer.decode(answer, true);
@@ -203,7 +194,8 @@ bool answers(const std::string& text, const std::string& answer) {
 }
 
 NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
-                             std::span<const std::string> haystack, const NeedleOptions& options) {
+                             std::span<const std::string> haystack, const NeedleOptions& options,
+                             const ItemOptions& how) {
     check(options);
     const std::vector<int32_t> hay = tokenize_haystack(tokenizer, haystack);
     // What cannot be is refused now, not after an hour.
@@ -211,35 +203,35 @@ NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
         static_cast<void>(make_needle_prompt(tokenizer, hay, length, 0, options, options.seed));
         engine.check_request(*engine.new_sequence(), length, kAnswerTokens);
     }
+    const int64_t num_depths = std::ssize(options.depths);
+    const int64_t num_cells = std::ssize(options.lengths) * num_depths;
+    const auto cell_of = [&](int64_t cell) {
+        return NeedleCell{.length = options.lengths[static_cast<size_t>(cell / num_depths)],
+                          .depth = options.depths[static_cast<size_t>(cell % num_depths)]};
+    };
+    const auto run = [&](int64_t item) {
+        const NeedleCell cell = cell_of(item / options.trials);
+        const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(item);
+        const NeedlePrompt prompt =
+            make_needle_prompt(tokenizer, hay, cell.length, cell.depth, options, seed);
+        const auto sequence = engine.new_sequence();
+        std::string text = ask(engine, *sequence, tokenizer, prompt, options.decode_question);
+        return ItemResult{.scores = {{kScore, answers(text, prompt.answer) ? 1 : 0}},
+                          .answer = std::move(text),
+                          .cache = engine.usage(*sequence)};
+    };
+    const std::vector<std::string> names = {kScore};
+    const std::vector<ItemResult> results = run_items(num_cells * options.trials, names, run, how);
     NeedleResult result;
-    const auto total = std::ssize(options.lengths) * std::ssize(options.depths) * options.trials;
-    const int64_t longest = *std::max_element(options.lengths.begin(), options.lengths.end());
-    int64_t done = 0;
-    int64_t right = 0;
-    for (const int64_t length : options.lengths) {
-        for (const double depth : options.depths) {
-            int64_t found = 0;
-            for (int64_t trial = 0; trial < options.trials; ++trial) {
-                const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(done);
-                const NeedlePrompt prompt =
-                    make_needle_prompt(tokenizer, hay, length, depth, options, seed);
-                const auto sequence = engine.new_sequence();
-                const std::string text =
-                    ask(engine, *sequence, tokenizer, prompt, options.decode_question);
-                found += answers(text, prompt.answer) ? 1 : 0;
-                if (length == longest) result.cache = engine.usage(*sequence);
-                ++done;
-                if (options.on_progress)
-                    options.on_progress(
-                        done, total,
-                        static_cast<double>(right + found) / static_cast<double>(done));
-            }
-            right += found;
-            result.grid.push_back(
-                {length, depth, static_cast<double>(found) / static_cast<double>(options.trials)});
-        }
+    for (int64_t i = 0; i < num_cells; ++i) {
+        NeedleCell cell = cell_of(i);
+        cell.score = mean_score(std::span(results).subspan(static_cast<size_t>(i * options.trials),
+                                                           static_cast<size_t>(options.trials)),
+                                kScore);
+        result.grid.push_back(cell);
     }
-    result.mean = static_cast<double>(right) / static_cast<double>(total);
+    result.mean = mean_score(results, kScore);
+    result.cache = largest_cache(results);
     return result;
 }
 

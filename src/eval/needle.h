@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "engine/engine.h"
+#include "eval/items.h"
 
 namespace lowkey {
 
@@ -28,7 +28,6 @@ struct NeedleOptions {
     uint64_t seed = 0;
     /// Feed the question token by token, through the cache that the text has left behind.
     bool decode_question = false;
-    std::function<void(int64_t done, int64_t total, double mean)> on_progress = {};
 };
 
 /// One prompt of the test.
@@ -48,7 +47,7 @@ struct NeedleCell {
 struct NeedleResult {
     std::vector<NeedleCell> grid;  ///< depths of the first length, then of the second, …
     double mean = 0;
-    CacheUsage cache;  ///< of the longest prompt, at the end of its answer
+    CacheUsage cache;  ///< of the longest sequence, at the end of its answer
 };
 
 /// Tokens of texts, one after another, as hay: shared by all prompts.
@@ -66,9 +65,10 @@ NeedlePrompt make_needle_prompt(const Tokenizer& tokenizer, std::span<const int3
 /// Whether the first number in `text` is `answer`.
 bool answers(const std::string& text, const std::string& answer);
 
-/// The whole grid, greedy. Throws UsageError for options out of range and what
-/// make_needle_prompt() refuses, before the first prompt runs.
+/// The whole grid, greedy; trials are the items. Throws UsageError for options out of range and
+/// what make_needle_prompt() refuses, before the first prompt runs.
 NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
-                             std::span<const std::string> haystack, const NeedleOptions& options);
+                             std::span<const std::string> haystack, const NeedleOptions& options,
+                             const ItemOptions& how = {});
 
 }  // namespace lowkey

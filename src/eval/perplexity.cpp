@@ -6,16 +6,11 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "eval/next_token.h"
 #include "tensor/ops.h"
 
 namespace lowkey {
 namespace {
-
-/// Logits are computed in blocks of rows of about this size: enough rows for fast matrix products,
-/// little beside a model.
-constexpr int64_t kLogitsBytes = int64_t{64} << 20;
-constexpr int64_t kMinRows = 16;
-constexpr int64_t kMaxRows = 512;
 
 /// What one scored position adds to the means.
 struct Score {
@@ -74,22 +69,12 @@ Tensor run_window(Engine& engine, SequenceCache& sequence, const Run& run,
     return all;
 }
 
-double nll_of(std::span<const float> logits, int32_t target) {
-    return log_sum_exp(logits) - static_cast<double>(logits[static_cast<size_t>(target)]);
-}
-
-int64_t top1(std::span<const float> logits) {
-    return std::max_element(logits.begin(), logits.end()) - logits.begin();
-}
-
 /// Scores of rows [first_scored, tokens - 1), whose targets are the tokens behind them.
 std::vector<Score> score_window(const Engine& engine, const Tensor& hidden, const Run& run,
                                 const Engine* reference, const Tensor& reference_hidden) {
     const int64_t vocab = engine.model().config().vocab_size;
     const int64_t end = static_cast<int64_t>(run.tokens.size()) - 1;
-    const int64_t block =
-        std::min(std::clamp(kLogitsBytes / (vocab * int64_t{sizeof(float)}), kMinRows, kMaxRows),
-                 end - run.first_scored);
+    const int64_t block = std::min(logits_block(vocab), end - run.first_scored);
     Tensor logits(DType::kF32, {block, vocab});
     Tensor others(DType::kF32, {reference != nullptr ? block : 0, vocab});
     std::vector<Score> scores(static_cast<size_t>(end - run.first_scored));
@@ -111,7 +96,7 @@ std::vector<Score> score_window(const Engine& engine, const Tensor& hidden, cons
             if (reference == nullptr) return;
             score.reference_nll = nll_of(row(others), target);
             score.kl = kl_divergence(row(others), log_sum_exp(row(others)), row(logits));
-            score.same_top = top1(row(others)) == top1(row(logits));
+            score.same_top = likeliest(row(others)) == likeliest(row(logits));
         });
     }
     return scores;

@@ -116,17 +116,17 @@ TEST_F(Needle, TheBuiltInModelFindsSome) {
     options_.depths = {0.5, 1};
     options_.trials = 3;
     int64_t reported = 0;
-    options_.on_progress = [&](int64_t done, int64_t total, double) {
+    ItemOptions how;
+    how.on_progress = [&](int64_t done, int64_t total, double) {
         EXPECT_EQ(total, 6);
-        EXPECT_EQ(done, ++reported);
+        EXPECT_EQ(done, reported++);
     };
-    const NeedleResult result = evaluate_needle(engine, *tokenizer_, texts_, options_);
+    const NeedleResult result = evaluate_needle(engine, *tokenizer_, texts_, options_, how);
     EXPECT_EQ(result.grid.size(), 2);
     EXPECT_GE(result.mean, 0.5) << "of 6; a model that cannot retrieve finds none";
     EXPECT_GE(result.cache.tokens, 300);
     // Through the cache token by token, an uncompressed cache answers the same.
     options_.decode_question = true;
-    reported = 0;
     const NeedleResult decoded = evaluate_needle(engine, *tokenizer_, texts_, options_);
     EXPECT_EQ(decoded.mean, result.mean);
 }

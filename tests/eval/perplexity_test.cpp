@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "tensor/ops.h"
+#include "tests/eval/lossy_plan.h"
 #include "tests/model/golden.h"
 #include "tokenizer/tokenizer.h"
 
@@ -42,25 +43,6 @@ double mean(const std::vector<double>& x) {
     double sum = 0;
     for (const double v : x) sum += v;
     return sum / static_cast<double>(x.size());
-}
-
-/// Keeps the first `rank` coordinates of every value: a plan that loses something.
-CachePlan lossy_plan(const ModelConfig& config, int64_t rank) {
-    CachePlan plan = CachePlan::dense(config.num_layers, config.num_kv_heads);
-    Tensor encode = Tensor::zeros(DType::kF32, {config.head_dim, rank});
-    Tensor decode = Tensor::zeros(DType::kF32, {rank, config.head_dim});
-    for (int64_t i = 0; i < rank; ++i) {
-        encode.f32()[static_cast<size_t>(i * rank + i)] = 1;
-        decode.f32()[static_cast<size_t>(i * config.head_dim + i)] = 1;
-    }
-    CodecSpec codec;
-    codec.name = "low_rank";
-    codec.tensors["encode"] = std::make_shared<const Tensor>(std::move(encode));
-    codec.tensors["decode"] = std::make_shared<const Tensor>(std::move(decode));
-    for (auto& layer : plan.layers) {
-        for (HeadPlan& head : layer) head.value = codec;
-    }
-    return plan;
 }
 
 class SmallModel : public ::testing::Test {

@@ -1,0 +1,98 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/haystack.h"
+#include "cli/item_run.h"
+#include "engine/generation_config.h"
+#include "eval/ruler.h"
+
+namespace lowkey::cli {
+namespace {
+
+struct Options : CommonOptions {
+    std::string haystack;
+    std::string resume;
+    RulerOptions ruler;
+};
+
+/// The noise of prompts; nothing where lowkey's own is to be taken.
+std::vector<std::string> read_sentences(const Options& options) {
+    if (options.haystack.empty()) return {};
+    std::vector<std::string> sentences = split_sentences(read_haystack(options.haystack));
+    if (sentences.empty()) throw FileError("no sentences", options.haystack, "give more text");
+    return sentences;
+}
+
+void print_table(const RulerOptions& options, const RulerResult& result) {
+    fmt::print("{:<16}", "task");
+    for (const int64_t length : options.lengths) fmt::print("{:>8}", length);
+    for (size_t i = 0; i < result.cells.size(); ++i) {
+        if (i % options.lengths.size() == 0) fmt::print("\n{:<16}", result.cells[i].task);
+        fmt::print("{:>8.3f}", result.cells[i].score);
+    }
+    fmt::print("\nmean         {:.3f}\n", result.mean);
+    print_cache(result.cache, "after the longest prompt");
+}
+
+void run(const Options& options) {
+    const auto sentences = read_sentences(options);
+    const auto tokenizer = load_tokenizer(options);
+    Engine engine = make_engine(load_model(options), options);
+    RulerOptions how = options.ruler;
+    if (how.tasks.empty() || how.tasks == std::vector<std::string>{"all"})
+        how.tasks = ruler_tasks();
+    how.eos_ids =
+        read_generation_config(*engine.model().weights().checkpoint, tokenizer.get()).eos_ids;
+    nlohmann::json settings = evaluation_settings("ruler", options, engine);
+    settings["tasks"] = how.tasks;
+    settings["lengths"] = how.lengths;
+    settings["samples"] = how.samples;
+    settings["seed"] = how.seed;
+    settings["haystack"] = fingerprint(sentences);
+    const RulerResult result = [&] {
+        const ItemRun items("ruler", "score", options.resume, settings);
+        return evaluate_ruler(engine, *tokenizer, sentences, how, items.options());
+    }();
+    if (!options.json) return print_table(how, result);
+    nlohmann::json cells = nlohmann::json::array();
+    for (const RulerCell& cell : result.cells)
+        cells.push_back({{"task", cell.task}, {"length", cell.length}, {"score", cell.score}});
+    print_json(
+        {{"tasks", std::move(cells)}, {"mean", result.mean}, {"cache", to_json(result.cache)}});
+}
+
+}  // namespace
+
+void add_eval_ruler(CLI::App& eval) {
+    auto options = std::make_shared<Options>();
+    RulerOptions& ruler = options->ruler;
+    CLI::App* app = eval.add_subcommand(
+        "ruler", "Finding, following and counting in long texts: synthetic tasks after RULER.");
+    app->footer(fmt::format(
+        "Tasks: {}.\nExample: lowkey eval ruler MODEL --tasks niah_single,vt --lengths 1024,4096",
+        fmt::join(ruler_tasks(), ", ")));
+    add_model(*app, *options);
+    add_run_flags(*app, *options);
+    add_cache_flags(*app, *options);
+    app->add_option("--tasks", ruler.tasks, "which, separated by commas (default: all)")
+        ->delimiter(',');
+    app->add_option("--lengths", ruler.lengths, "tokens of a prompt with its answer")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app->add_option("--samples,--limit", ruler.samples, "prompts per task and length")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app->add_option("--seed", ruler.seed, "of places, keys, numbers and words")
+        ->capture_default_str();
+    app->add_option("--haystack", options->haystack,
+                    "noise: folder of text files, or one file (default: sentences of our own)")
+        ->type_name("DIR");
+    add_resume_flag(*app, options->resume);
+    app->callback([options] { run(*options); });
+}
+
+}  // namespace lowkey::cli

@@ -1,0 +1,147 @@
+#include "eval/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "io/json_reader.h"
+
+namespace lowkey {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+constexpr char kRemedy[] = "name another file for --resume";
+
+/// One line of the file. An answer may end inside a character.
+std::string to_line(const json& document) {
+    return document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+json to_json(int64_t item, const ItemResult& result) {
+    json line = {{"item", item},
+                 {"scores", result.scores},
+                 {"cache",
+                  {{"bytes_allocated", result.cache.bytes_allocated},
+                   {"bytes_full", result.cache.bytes_full},
+                   {"tokens", result.cache.tokens},
+                   {"peak_bytes", result.cache.peak_bytes}}}};
+    if (!result.answer.empty()) line["answer"] = result.answer;
+    return line;
+}
+
+ItemResult read_item(const JsonReader& line) {
+    ItemResult result;
+    for (const auto& [name, score] : line.at("scores").members()) {
+        result.scores[name] = score.number();
+    }
+    result.answer = line.string_or("answer", "");
+    const JsonReader cache = line.at("cache");
+    result.cache = {.bytes_allocated = cache.at("bytes_allocated").integer(0, kMost),
+                    .bytes_full = cache.at("bytes_full").integer(0, kMost),
+                    .tokens = cache.at("tokens").integer(0, kMost),
+                    .peak_bytes = cache.at("peak_bytes").integer(0, kMost)};
+    return result;
+}
+
+/// "limit is 100 there, now 200": what differs.
+std::string differences(const json& there, const json& now) {
+    std::string out;
+    json all = there;
+    all.update(now);
+    for (const auto& [key, unused] : all.items()) {
+        const json before = there.value(key, json());
+        const json asked = now.value(key, json());
+        if (before == asked) continue;
+        out.append(out.empty() ? "" : ", ").append(key).append(" is ").append(before.dump());
+        out.append(" there, now ").append(asked.dump());
+    }
+    return out;
+}
+
+}  // namespace
+
+Journal::Journal(const std::string& path, const json& settings) : path_(path) {
+    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd_ < 0) fail("cannot open file");
+    try {
+        if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+            throw UsageError("another evaluation is writing this file", path, kRemedy);
+        }
+        read(settings);
+    } catch (...) {
+        close(fd_);
+        throw;
+    }
+}
+
+Journal::~Journal() { close(fd_); }
+
+void Journal::read(const json& settings) {
+    const std::string first = to_line(settings);
+    int64_t kept = 0;
+    {
+        const MappedFile file(path_);
+        const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
+                                    file.bytes().size());
+        // Behind the last line's end is what a killed process was writing.
+        const size_t last = text.rfind('\n');
+        kept = last == std::string_view::npos ? 0 : static_cast<int64_t>(last) + 1;
+        if (kept == 0 && !std::string_view(first).starts_with(text)) {
+            throw FileError("not the journal of an evaluation", path_, kRemedy);
+        }
+        int64_t number = 0;
+        for (int64_t at = 0; at < kept;) {
+            const size_t end = text.find('\n', static_cast<size_t>(at));
+            const std::string where = path_ + ":" + std::to_string(++number);
+            const std::string_view line =
+                text.substr(static_cast<size_t>(at), end - static_cast<size_t>(at));
+            at = static_cast<int64_t>(end) + 1;
+            const json document = parse_json(line, where);
+            const JsonReader reader(document, where);
+            if (number > 1) {
+                finished_[reader.at("item").integer(0, kMost)] = read_item(reader);
+            } else if (!reader.has("evaluation")) {
+                throw FileError("not the journal of an evaluation", path_, kRemedy);
+            } else if (document != settings) {
+                throw UsageError(
+                    "the evaluation to resume has other settings", path_,
+                    differences(document, settings) + "; give the same ones, or " + kRemedy);
+            }
+        }
+    }
+    if (ftruncate(fd_, kept) != 0) fail("cannot write file");
+    if (kept == 0) write_line(settings);
+}
+
+void Journal::add(int64_t item, const ItemResult& result) {
+    write_line(to_json(item, result));
+    finished_[item] = result;
+}
+
+void Journal::write_line(const json& line) {
+    const std::string text = to_line(line);
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        const ssize_t written = ::write(fd_, rest.data(), rest.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) fail("cannot write file");
+        rest.remove_prefix(static_cast<size_t>(written));
+    }
+}
+
+void Journal::fail(const char* what) const {
+    throw FileError(what, path_ + " (" + std::strerror(errno) + ")",
+                    "check that the folder exists, can be written and has room");
+}
+
+}  // namespace lowkey

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "engine/engine.h"
+
+namespace lowkey {
+
+/// What one finished item of an evaluation (a question, a prompt) leaves behind.
+struct ItemResult {
+    std::map<std::string, double> scores;  ///< by name
+    std::string answer = {};               ///< what the model wrote, where it does
+    CacheUsage cache = {};
+};
+
+/// An evaluation's finished items on disk, so that it can be stopped and go on: a file of JSON
+/// lines, the settings and then an item each, written as soon as it is finished. A killed process
+/// leaves at most the line that it was writing, which the next one cuts off.
+class Journal {
+public:
+    /// Opens the file or begins it. `settings` is an object of all that an item's result depends
+    /// on. Throws UsageError when the file was begun with other settings, saying which, or is in
+    /// use; FileError when it is no journal or cannot be written. Neither changes it.
+    Journal(const std::string& path, const nlohmann::json& settings);
+    ~Journal();
+    Journal(const Journal&) = delete;
+    Journal& operator=(const Journal&) = delete;
+
+    [[nodiscard]] const std::string& path() const { return path_; }
+    [[nodiscard]] const std::map<int64_t, ItemResult>& finished() const { return finished_; }
+    /// Throws FileError (disk full, …).
+    void add(int64_t item, const ItemResult& result);
+
+private:
+    void read(const nlohmann::json& settings);
+    void write_line(const nlohmann::json& line);
+    [[noreturn]] void fail(const char* what) const;
+
+    std::string path_;
+    int fd_ = -1;
+    std::map<int64_t, ItemResult> finished_;
+};
+
+}  // namespace lowkey

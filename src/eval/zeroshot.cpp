@@ -1,0 +1,133 @@
+#include "eval/zeroshot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "eval/likelihood.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lowkey {
+namespace {
+
+constexpr char kAccuracy[] = "accuracy";
+constexpr char kAccuracyNorm[] = "accuracy_norm";
+constexpr char kLogLikelihood[] = "log_likelihood";
+
+std::vector<std::string> score_names(const ZeroshotTask& task) {
+    std::vector<std::string> names = {kAccuracy};
+    if (task.normalized) names.emplace_back(kAccuracyNorm);
+    if (task.cloze) names.emplace_back(kLogLikelihood);
+    return names;
+}
+
+/// Cuts the context's beginning off where all but the last token would not fit.
+void fit(Continuation& continuation, int64_t max_context) {
+    const int64_t excess =
+        std::ssize(continuation.context) + std::ssize(continuation.tokens) - 1 - max_context;
+    if (excess <= 0) return;
+    if (excess >= std::ssize(continuation.context)) {
+        throw UsageError(fmt::format("a continuation of {} tokens does not fit the context of {}",
+                                     continuation.tokens.size(), max_context),
+                         "", "raise --max-context where the model allows it");
+    }
+    continuation.context.erase(continuation.context.begin(), continuation.context.begin() + excess);
+}
+
+std::vector<Continuation> encode(const Tokenizer& tokenizer, const ZeroshotItem& item,
+                                 const ZeroshotOptions& options, int64_t max_context) {
+    std::vector<Continuation> out;
+    for (const ZeroshotItem::Choice& choice : item.choices) {
+        out.push_back(encode_continuation(tokenizer, choice.context, choice.continuation,
+                                          options.start, options.bos));
+        fit(out.back(), max_context);
+    }
+    return out;
+}
+
+/// Index of the greatest, the first among equals.
+int64_t best(const std::vector<double>& values) {
+    return std::max_element(values.begin(), values.end()) - values.begin();
+}
+
+ItemResult score(const ZeroshotTask& task, const ZeroshotItem& item,
+                 const Likelihoods& likelihoods) {
+    std::vector<double> plain;
+    std::vector<double> per_character;
+    for (size_t i = 0; i < item.choices.size(); ++i) {
+        const double value = likelihoods.continuations[i].log_likelihood;
+        if (!std::isfinite(value)) {
+            throw Error("the model's logits are not finite", "",
+                        "the checkpoint or the plan is broken; try --dtype f32");
+        }
+        plain.push_back(value);
+        per_character.push_back(value / static_cast<double>(item.choices[i].length));
+    }
+    const bool right =
+        task.cloze ? likelihoods.continuations.front().greedy : best(plain) == item.gold;
+    ItemResult result{.scores = {{kAccuracy, right ? 1 : 0}}, .cache = likelihoods.cache};
+    if (task.normalized) result.scores[kAccuracyNorm] = best(per_character) == item.gold ? 1 : 0;
+    if (task.cloze) result.scores[kLogLikelihood] = plain.front();
+    return result;
+}
+
+std::optional<double> standard_error(double share, int64_t n) {
+    if (n < 2) return std::nullopt;
+    return std::sqrt(share * (1 - share) / static_cast<double>(n - 1));
+}
+
+}  // namespace
+
+std::string fingerprint(std::span<const ZeroshotItem> items) {
+    Hasher hasher;
+    // Lengths keep texts apart.
+    const auto add = [&](const std::string& text) {
+        hasher.add(std::to_string(text.size()) + ":");
+        hasher.add(text);
+    };
+    for (const ZeroshotItem& item : items) {
+        hasher.add(fmt::format("{} of {}:", item.gold, item.choices.size()));
+        for (const ZeroshotItem::Choice& choice : item.choices) {
+            add(choice.context);
+            add(choice.continuation);
+        }
+    }
+    return hasher.hex();
+}
+
+ZeroshotResult evaluate_zeroshot(Engine& engine, const Tokenizer& tokenizer,
+                                 const ZeroshotTask& task, std::span<const ZeroshotItem> items,
+                                 const ZeroshotOptions& options, const ItemOptions& how) {
+    const int64_t max_context = engine.model().max_context();
+    // What cannot be scored is refused now, not after an hour.
+    int64_t longest = 0;
+    for (const ZeroshotItem& item : items) {
+        for (const Continuation& c : encode(tokenizer, item, options, max_context))
+            longest = std::max(longest, std::ssize(c.context) + std::ssize(c.tokens) - 1);
+    }
+    engine.check_request(*engine.new_sequence(), longest, 0);
+
+    const std::vector<std::string> names = score_names(task);
+    const auto run = [&](int64_t index) {
+        const ZeroshotItem& item = items[static_cast<size_t>(index)];
+        return score(task, item,
+                     score_continuations(engine, encode(tokenizer, item, options, max_context)));
+    };
+    const std::vector<ItemResult> results = run_items(std::ssize(items), names, run, how);
+    ZeroshotResult out;
+    out.n = std::ssize(results);
+    out.accuracy = mean_score(results, kAccuracy);
+    out.stderr_accuracy = standard_error(out.accuracy, out.n);
+    if (task.normalized) {
+        out.accuracy_norm = mean_score(results, kAccuracyNorm);
+        out.stderr_accuracy_norm = standard_error(*out.accuracy_norm, out.n);
+    }
+    if (task.cloze) out.perplexity = std::exp(-mean_score(results, kLogLikelihood));
+    out.cache = largest_cache(results);
+    return out;
+}
+
+}  // namespace lowkey

@@ -1,0 +1,196 @@
+// Items and the journal that keeps them.
+#include "eval/items.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/io/temporary_folder.h"
+
+namespace lowkey {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class Items : public TemporaryFolder {
+protected:
+    static constexpr int64_t kCount = 7;
+
+    static ItemResult result(int64_t item) {
+        return {.scores = {{"score", 1.0 / static_cast<double>(item + 3)}, {"other", -0.1}},
+                .answer = item == 2 ? "a \"b\"\n\xff" : "",
+                .cache = {.bytes_allocated = 10 * item,
+                          .bytes_full = 20 * item,
+                          .tokens = item == 4 ? 100 : item,
+                          .peak_bytes = 1000 - item}};
+    }
+    /// All items; `ran` are those that were not there.
+    std::vector<ItemResult> run(const ItemOptions& options) {
+        ran_.clear();
+        return run_items(
+            kCount, names_,
+            [&](int64_t item) {
+                ran_.push_back(item);
+                return result(item);
+            },
+            options);
+    }
+    /// A journal with the first `count` items, after a stop.
+    void begin(int64_t count) {
+        Journal journal(path_, settings_);
+        ItemOptions options{.journal = &journal};
+        options.should_stop = [&] { return std::ssize(ran_) == count; };
+        EXPECT_THAT(message_of<Error>([&] { run(options); }),
+                    AllOf(HasSubstr("stopped after " + std::to_string(count) + " of 7 items"),
+                          HasSubstr(path_), HasSubstr("same command")));
+    }
+    [[nodiscard]] std::string refusal(const json& settings) const {
+        return message_of<UsageError>([&] { const Journal journal(path_, settings); });
+    }
+    [[nodiscard]] std::string broken() const {
+        return message_of<FileError>([&] { const Journal journal(path_, settings_); });
+    }
+
+    std::vector<std::string> names_ = {"score", "other"};
+    std::string path_ = path("items.jsonl");
+    json settings_ = {{"evaluation", "test"}, {"limit", 7}, {"plan", nullptr}};
+    std::vector<int64_t> ran_;
+};
+
+TEST_F(Items, RunInOrderAndReportTheirMean) {
+    std::vector<double> means;
+    std::vector<int64_t> dones;
+    ItemOptions options;
+    options.on_progress = [&](int64_t done, int64_t total, double mean) {
+        EXPECT_EQ(total, kCount);
+        dones.push_back(done);
+        means.push_back(mean);
+    };
+    const std::vector<ItemResult> results = run(options);
+    EXPECT_THAT(dones, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+    EXPECT_DOUBLE_EQ(means[2], (1.0 / 3 + 1.0 / 4) / 2);
+    EXPECT_DOUBLE_EQ(means.back(), mean_score(results, "score"));
+    EXPECT_DOUBLE_EQ(mean_score(results, "other"), -0.1);
+    EXPECT_EQ(largest_cache(results).tokens, 100);
+    EXPECT_EQ(largest_cache(results).bytes_allocated, 40);
+    EXPECT_EQ(largest_cache(results).peak_bytes, 1000);
+}
+
+TEST_F(Items, AResumedRunEqualsAWholeOne) {
+    const std::vector<ItemResult> whole = run({});
+    begin(4);
+    Journal journal(path_, settings_);
+    std::vector<int64_t> dones;
+    const std::vector<ItemResult> resumed =
+        run({.journal = &journal,
+             .on_progress = [&](int64_t done, int64_t, double) { dones.push_back(done); }});
+    EXPECT_THAT(ran_, ElementsAre(4, 5, 6));
+    EXPECT_THAT(dones, ElementsAre(4, 5, 6, 7));
+    for (size_t i = 0; i < whole.size(); ++i) {
+        EXPECT_EQ(resumed[i].scores, whole[i].scores) << "bit for bit";
+        EXPECT_EQ(resumed[i].cache.tokens, whole[i].cache.tokens);
+        EXPECT_EQ(resumed[i].cache.bytes_full, whole[i].cache.bytes_full);
+    }
+    EXPECT_EQ(resumed[2].answer, "a \"b\"\n\xEF\xBF\xBD") << "what is no UTF-8 is replaced";
+    EXPECT_EQ(largest_cache(resumed).peak_bytes, largest_cache(whole).peak_bytes);
+}
+
+TEST_F(Items, WithoutAJournalAStopSaysHowToKeepItems) {
+    ItemOptions options;
+    options.should_stop = [&] { return std::ssize(ran_) == 3; };
+    EXPECT_THAT(message_of<Error>([&] { run(options); }),
+                AllOf(HasSubstr("stopped after 3 of 7 items"), HasSubstr("--resume FILE")));
+}
+
+TEST_F(Items, WhatFailsKeepsWhatIsFinished) {
+    {
+        Journal journal(path_, settings_);
+        const std::vector<std::string> names = {"score", "other"};
+        EXPECT_THROW(run_items(kCount, names,
+                               [&](int64_t item) {
+                                   if (item == 3) throw Error("no", "", "");
+                                   return result(item);
+                               },
+                               {.journal = &journal}),
+                     Error);
+    }
+    EXPECT_EQ(Journal(path_, settings_).finished().size(), 3);
+}
+
+TEST_F(Items, ALineTornByAKilledProcessIsCutOff) {
+    begin(4);
+    const std::string text = read("items.jsonl");
+    const size_t last = text.rfind('\n', text.size() - 2) + 1;
+    for (const size_t kept : {text.size() - 1, last + 5, last}) {
+        static_cast<void>(file("items.jsonl", text.substr(0, kept)));
+        {
+            Journal journal(path_, settings_);
+            EXPECT_EQ(journal.finished().size(), 3);
+            run({.journal = &journal});
+        }
+        EXPECT_THAT(ran_, ElementsAre(3, 4, 5, 6));
+        EXPECT_EQ(Journal(path_, settings_).finished().size(), 7);
+    }
+    // Even the first line.
+    static_cast<void>(file("items.jsonl", text.substr(0, 10)));
+    EXPECT_EQ(Journal(path_, settings_).finished().size(), 0);
+    EXPECT_EQ(read("items.jsonl"), text.substr(0, text.find('\n') + 1));
+}
+
+TEST_F(Items, OtherSettingsAreRefusedByName) {
+    begin(4);
+    const std::string text = read("items.jsonl");
+    json other = settings_;
+    other["limit"] = 100;
+    other["plan"] = "ab";
+    EXPECT_THAT(refusal(other), AllOf(HasSubstr("limit is 7 there, now 100"),
+                                      HasSubstr("plan is null there, now \"ab\""), HasSubstr(path_),
+                                      HasSubstr("--resume")));
+    other = settings_;
+    other.erase("limit");
+    EXPECT_THAT(refusal(other), HasSubstr("limit is 7 there, now null"));
+    EXPECT_EQ(read("items.jsonl"), text) << "a refusal changes nothing";
+}
+
+TEST_F(Items, OneProcessWritesAtATime) {
+    const Journal first(path_, settings_);
+    EXPECT_THAT(refusal(settings_), HasSubstr("another evaluation is writing"));
+}
+
+TEST_F(Items, FilesThatAreNoJournalsStayAsTheyAre) {
+    for (const std::string text : {"precious", "precious\n", "{\"goal\":\"x\"}\n", "[1]\n", "\n"}) {
+        static_cast<void>(file("items.jsonl", text));
+        EXPECT_THAT(broken(), HasSubstr(path_));
+        EXPECT_EQ(read("items.jsonl"), text);
+    }
+    path_ = path("missing/items.jsonl");
+    EXPECT_THAT(broken(), HasSubstr("cannot open file"));
+}
+
+TEST_F(Items, MalformedLinesAreNamed) {
+    const std::string first = settings_.dump() + "\n";
+    for (const char* line :
+         {"nonsense", "{}", R"({"item":-1,"scores":{}})", R"({"item":1,"scores":{"score":"x"}})",
+          R"({"item":1,"scores":{},"cache":{"bytes_allocated":-5}})"}) {
+        static_cast<void>(file("items.jsonl", first + line + "\n"));
+        EXPECT_THAT(broken(), HasSubstr("items.jsonl:2")) << line;
+    }
+}
+
+TEST_F(Items, ItemsOfAnotherEvaluationAreRefused) {
+    for (const auto& [item, scores] :
+         std::map<int64_t, std::map<std::string, double>>{{kCount, {{"score", 1}, {"other", 1}}},
+                                                          {0, {{"score", 1}}},
+                                                          {1, {{"score", 1}, {"third", 1}}}}) {
+        std::filesystem::remove(path_);
+        Journal journal(path_, settings_);
+        journal.add(item, {.scores = scores});
+        EXPECT_THAT(message_of<FileError>([&] { run({.journal = &journal}); }),
+                    HasSubstr("item " + std::to_string(item)));
+    }
+}
+
+}  // namespace
+}  // namespace lowkey
