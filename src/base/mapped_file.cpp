@@ -46,6 +46,13 @@ MappedFile::~MappedFile() {
     munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void MappedFile::release() const {
+    if (data_ == nullptr) return;
+    // Only advice: whether it is taken does not matter to the caller.
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
+    madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+}
+
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),

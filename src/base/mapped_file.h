@@ -20,6 +20,8 @@ public:
 
     [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
     [[nodiscard]] const std::string& path() const { return path_; }
+    /// Gives back the memory that holds what was read; it is read again when asked for.
+    void release() const;
 
 private:
     std::string path_;

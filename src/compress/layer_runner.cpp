@@ -38,7 +38,8 @@ void LayerRunner::run(int64_t layer, const std::vector<HeadPlan>& heads, Tensor&
         caches.emplace_back(layout, pool);
         batch.push_back({&caches.back(), sequence, true});
     }
-    model_->run_layer(layer, batch, hidden.f32().data());
+    Scratch buffers;
+    model_->run_layer(layer, batch, hidden.f32().data(), buffers);
 }
 
 void LayerRunner::run_from(int64_t first, const CachePlan& plan, Tensor& hidden) const {

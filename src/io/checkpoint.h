@@ -33,6 +33,8 @@ public:
                                              const Shape& /*shape*/) const {
         return {};
     }
+    /// Says that the weights read so far were copied, so that mapped files need not stay in memory.
+    virtual void release() const {}
     /// Elements of all floating-point tensors.
     [[nodiscard]] virtual int64_t num_parameters() const = 0;
     /// Tells what the model computes from what any other does. 32 hex digits.

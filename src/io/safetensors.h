@@ -54,6 +54,8 @@ public:
     /// any size.
     [[nodiscard]] const TensorView& tensor(const std::string& name, DType dtype,
                                            const Shape& shape) const;
+    /// Lets go of the memory that mapped tensors have come to; they are read again when used.
+    void release() const { file_.release(); }
 
 private:
     MappedFile file_;

@@ -248,6 +248,10 @@ TensorView SafetensorsCheckpoint::tensor(const std::string& name, const Shape& s
     return view;
 }
 
+void SafetensorsCheckpoint::release() const {
+    for (const auto& shard : shards_) shard->release();
+}
+
 int64_t SafetensorsCheckpoint::num_parameters() const {
     int64_t count = 0;
     for (const auto& shard : shards_) {

@@ -33,13 +33,6 @@ const CodecRow& find_codec(const CodecSpec& spec, const CodecContext& context) {
 
 }  // namespace
 
-float* Scratch::floats(size_t slot, int64_t count) {
-    if (slots_.size() <= slot) slots_.resize(slot + 1);
-    std::vector<float>& memory = slots_[slot];
-    if (memory.size() < static_cast<size_t>(count)) memory.resize(static_cast<size_t>(count));
-    return memory.data();
-}
-
 std::shared_ptr<const KeyCodec> make_key_codec(const CodecSpec& spec, const CodecContext& context) {
     return find_codec(spec, context).make_key(spec, context);
 }

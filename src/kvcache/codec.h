@@ -10,18 +10,9 @@
 #include "kernels/kernels.h"
 #include "kvcache/plan.h"
 #include "tensor/rope.h"
+#include "tensor/scratch.h"
 
 namespace lowkey {
-
-/// Memory that one thread reuses from call to call. Not thread-safe.
-class Scratch {
-public:
-    /// Uninitialized floats, valid until the next call with the same slot.
-    float* floats(size_t slot, int64_t count);
-
-private:
-    std::vector<std::vector<float>> slots_;
-};
 
 /// What a codec may need to know of the model that it serves.
 struct CodecContext {

@@ -5,19 +5,22 @@
 
 #include "base/parallel.h"
 #include "base/phase_times.h"
+#include "model/buffers.h"
 #include "model/exact_prompt.h"
 
 namespace lowkey {
 
 LayerAttention::LayerAttention(const ModelConfig& config, const LayerWeights& weights,
                                int64_t layer, const RotaryTable* rotary,
-                               std::span<const SequenceInput> batch, ForwardObserver* observer)
+                               std::span<const SequenceInput> batch, ForwardObserver* observer,
+                               Scratch& buffers)
     : config_(config),
       weights_(weights),
       layer_(layer),
       rotary_(rotary),
       batch_(batch),
-      observer_(observer) {
+      observer_(observer),
+      buffers_(buffers) {
     for (const CacheShape::Head& head : weights.kv_heads) {
         k_at_.push_back(k_size_);
         v_at_.push_back(v_size_);
@@ -43,9 +46,9 @@ void LayerAttention::run(std::span<const SequenceInput> slice, const float* x, f
     const int64_t group = config_.group_size();
     project(x);
     const auto see_qkv = [&](ObservedTokens& seen, int64_t row) {
-        seen.q = q_.f32().data() + row * group * k_size_;
-        seen.k = k_.f32().data() + row * k_size_;
-        seen.v = v_.f32().data() + row * v_size_;
+        seen.q = q_.data() + row * group * k_size_;
+        seen.k = k_.data() + row * k_size_;
+        seen.v = v_.data() + row * v_size_;
     };
     observe([&](ObservedTokens seen, int64_t row) {
         see_qkv(seen, row);
@@ -56,16 +59,18 @@ void LayerAttention::run(std::span<const SequenceInput> slice, const float* x, f
         see_qkv(seen, row);
         observer_->on_rotated(seen);
     });
-    attended_ = Tensor(DType::kF32, {num_tokens_, group * v_size_});
+    attended_ = take(buffers_, Buffer::kAttended, num_tokens_ * group * v_size_);
     append();
     attend_all();
     retire();
     observe([&](ObservedTokens seen, int64_t row) {
-        seen.out = attended_.f32().data() + row * group * v_size_;
+        seen.out = attended_.data() + row * group * v_size_;
         observer_->on_attention(seen);
     });
     const PhaseTimer timer(Phase::kLinear);
-    weights_.o->forward(attended_.f32().data(), num_tokens_, out);
+    LinearInput input(attended_.data(), num_tokens_, group * v_size_, buffers_);
+    const LinearCall call{weights_.o.get(), out};
+    forward_all(input, {&call, 1});
 }
 
 void LayerAttention::finish() {
@@ -94,27 +99,28 @@ void LayerAttention::observe(Notify notify) {
 
 void LayerAttention::project(const float* x) {
     const PhaseTimer timer(Phase::kLinear);
-    q_ = Tensor(DType::kF32, {num_tokens_, config_.group_size() * k_size_});
-    k_ = Tensor(DType::kF32, {num_tokens_, k_size_});
-    v_ = Tensor(DType::kF32, {num_tokens_, v_size_});
-    LinearInput input(x, num_tokens_, config_.hidden_size);
-    const LinearCall calls[] = {{weights_.q.get(), q_.f32().data()},
-                                {weights_.k.get(), k_.f32().data()},
-                                {weights_.v.get(), v_.f32().data()}};
+    q_ = take(buffers_, Buffer::kQueries, num_tokens_ * config_.group_size() * k_size_);
+    k_ = take(buffers_, Buffer::kKeys, num_tokens_ * k_size_);
+    v_ = take(buffers_, Buffer::kValues, num_tokens_ * v_size_);
+    LinearInput input(x, num_tokens_, config_.hidden_size, buffers_);
+    const LinearCall calls[] = {{weights_.q.get(), q_.data()},
+                                {weights_.k.get(), k_.data()},
+                                {weights_.v.get(), v_.data()}};
     forward_all(input, calls);
     if (config_.clip_qkv > 0) {
-        for (Tensor* t : {&q_, &k_, &v_}) clip(t->f32(), static_cast<float>(config_.clip_qkv));
+        for (const auto part : {q_, k_, v_}) clip(part, static_cast<float>(config_.clip_qkv));
     }
     // Heads are whole here: nothing folds into the weights before a norm.
     if (weights_.q_norm.present())
-        weights_.q_norm.forward(q_.f32().data(), q_.size() / config_.head_dim, q_.f32().data());
+        weights_.q_norm.forward(q_.data(), std::ssize(q_) / config_.head_dim, q_.data());
     if (weights_.k_norm.present())
-        weights_.k_norm.forward(k_.f32().data(), k_.size() / config_.head_dim, k_.f32().data());
+        weights_.k_norm.forward(k_.data(), std::ssize(k_) / config_.head_dim, k_.data());
 }
 
 void LayerAttention::rotate() {
     // Codecs before rotation take the keys as they are now.
-    k_before_ = Tensor::convert(k_.view(), DType::kF32);
+    k_before_ = take(buffers_, Buffer::kKeysBefore, std::ssize(k_));
+    std::copy(k_.begin(), k_.end(), k_before_.begin());
     if (rotary_ == nullptr) return;
     const int64_t d = config_.head_dim;
     const int64_t q_size = config_.group_size() * k_size_;
@@ -124,8 +130,8 @@ void LayerAttention::rotate() {
         parallel_for(static_cast<int64_t>(input.tokens.size()), [&](int64_t t) {
             std::vector<float> scratch;
             const RotaryAngles angles = rotary_->angles(input.first_token() + t, length, scratch);
-            float* q = q_.f32().data() + (row + t) * q_size;
-            float* k = k_.f32().data() + (row + t) * k_size_;
+            float* q = q_.data() + (row + t) * q_size;
+            float* k = k_.data() + (row + t) * k_size_;
             for (int64_t i = 0; i < q_size; i += d) rotary_->rotate(q + i, angles);
             for (int64_t i = 0; i < k_size_; i += d) rotary_->rotate(k + i, angles);
         });
@@ -135,10 +141,10 @@ void LayerAttention::rotate() {
 
 TokenRows LayerAttention::rows(int64_t first, int64_t count, size_t head) const {
     const int64_t key = first * k_size_ + k_at_[head];
-    return {k_before_.f32().data() + key,
-            k_.f32().data() + key,
+    return {k_before_.data() + key,
+            k_.data() + key,
             k_size_,
-            v_.f32().data() + first * v_size_ + v_at_[head],
+            v_.data() + first * v_size_ + v_at_[head],
             v_size_,
             count};
 }
@@ -178,10 +184,10 @@ void LayerAttention::attend_all() {
         const auto head = static_cast<int64_t>(step.head);
         AttentionTask task{
             .caches = {step.cache},
-            .q = q_.f32().data() + (step.row * k_size_ + k_at_[step.head]) * group,
+            .q = q_.data() + (step.row * k_size_ + k_at_[step.head]) * group,
             .q_stride = group * k_size_,
             .q_dim = weights_.kv_heads[step.head].key_dim,
-            .out = attended_.f32().data() + (step.row * v_size_ + v_at_[step.head]) * group,
+            .out = attended_.data() + (step.row * v_size_ + v_at_[step.head]) * group,
             .out_stride = group * v_size_,
             .out_dim = weights_.kv_heads[step.head].value_dim,
             .group_size = group,

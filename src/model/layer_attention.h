@@ -25,7 +25,7 @@ public:
     /// be null.
     LayerAttention(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
                    const RotaryTable* rotary, std::span<const SequenceInput> batch,
-                   ForwardObserver* observer);
+                   ForwardObserver* observer, Scratch& buffers);
     ~LayerAttention();
     LayerAttention(const LayerAttention&) = delete;
     LayerAttention& operator=(const LayerAttention&) = delete;
@@ -64,6 +64,7 @@ private:
     const RotaryTable* rotary_;
     std::span<const SequenceInput> batch_;
     ForwardObserver* observer_;
+    Scratch& buffers_;
 
     // Where each KV head's vectors start in rows of k and v; its queries and results start at
     // group_size times that.
@@ -76,11 +77,11 @@ private:
     // The slice.
     std::span<const SequenceInput> slice_;
     int64_t num_tokens_ = 0;
-    Tensor q_;         // [num_tokens, group_size * k_size]
-    Tensor k_before_;  // [num_tokens, k_size], before rotation
-    Tensor k_;         // the same after it
-    Tensor v_;         // [num_tokens, v_size]
-    Tensor attended_;  // [num_tokens, group_size * v_size]
+    std::span<float> q_;         // [num_tokens, group_size * k_size]
+    std::span<float> k_before_;  // [num_tokens, k_size], before rotation
+    std::span<float> k_;         // the same after it
+    std::span<float> v_;         // [num_tokens, v_size]
+    std::span<float> attended_;  // [num_tokens, group_size * v_size]
     std::vector<HeadStep> steps_;
 };
 

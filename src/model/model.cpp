@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/phase_times.h"
 #include "io/safetensors_checkpoint.h"
+#include "model/buffers.h"
 #include "model/layer_attention.h"
 
 namespace lowkey {
@@ -180,8 +181,9 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
     }
     check_room(batch);
     Tensor hidden = embed(batch);
+    Scratch buffers;
     for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-        run_layer(layer, batch, hidden.f32().data(), observer, slice_tokens);
+        run_layer(layer, batch, hidden.f32().data(), buffers, observer, slice_tokens);
     }
     for (const SequenceInput& input : batch) {
         input.cache->set_num_tokens(input.cache->num_tokens() +
@@ -191,12 +193,12 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
 }
 
 void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
-                      ForwardObserver* observer, int64_t slice_tokens) const {
+                      Scratch& buffers, ForwardObserver* observer, int64_t slice_tokens) const {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    LayerAttention attention(config_, w, layer, rotary(layer).get(), batch, observer);
+    LayerAttention attention(config_, w, layer, rotary(layer).get(), batch, observer, buffers);
     float* rows = hidden;
     for (const auto& slice : cut(batch, slice_tokens)) {
-        run_slice(layer, slice, attention, rows);
+        run_slice(layer, slice, attention, rows, buffers);
         rows += count_tokens(slice) * config_.hidden_size;
     }
     attention.finish();
@@ -204,13 +206,13 @@ void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float
 }
 
 void Model::run_slice(int64_t layer, std::span<const SequenceInput> slice,
-                      LayerAttention& attention, float* hidden) const {
+                      LayerAttention& attention, float* hidden, Scratch& buffers) const {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const int64_t n = count_tokens(slice);
     const auto size = static_cast<size_t>(n * config_.hidden_size);
     const std::span<float> residual(hidden, size);
-    std::vector<float> x(size);
-    std::vector<float> out(size);
+    const std::span<float> x = take(buffers, Buffer::kNormed, std::ssize(residual));
+    const std::span<float> out = take(buffers, Buffer::kBlockOutput, std::ssize(residual));
     const auto run_block = [&](const BlockNorms& norms, auto&& block) {
         if (norms.before.present()) norms.before.forward(hidden, n, x.data());
         block(norms.before.present() ? x.data() : hidden);
@@ -219,31 +221,35 @@ void Model::run_slice(int64_t layer, std::span<const SequenceInput> slice,
         if (norms.after.present()) norms.after.forward(hidden, n, hidden);
     };
     run_block(w.attention_norms, [&](const float* in) { attention.run(slice, in, out.data()); });
-    run_block(w.mlp_norms, [&](const float* in) { mlp(layer, in, n, out.data()); });
+    run_block(w.mlp_norms, [&](const float* in) { mlp(layer, in, n, out.data(), buffers); });
 }
 
-void Model::mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) const {
+void Model::mlp(int64_t layer, const float* x, int64_t num_tokens, float* out,
+                Scratch& buffers) const {
     const PhaseTimer timer(Phase::kLinear);
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const int64_t block = std::min(kMlpTokens, num_tokens);
-    Tensor up(DType::kF32, {block, config_.intermediate_size});
-    Tensor gate(DType::kF32, {config_.gated_mlp ? block : 0, config_.intermediate_size});
+    const int64_t inner_size = block * config_.intermediate_size;
+    const std::span<float> up = take(buffers, Buffer::kUp, inner_size);
+    const std::span<float> gate = take(buffers, Buffer::kGate, config_.gated_mlp ? inner_size : 0);
     for (int64_t t = 0; t < num_tokens; t += kMlpTokens) {
         const int64_t count = std::min(kMlpTokens, num_tokens - t);
         const auto size = static_cast<size_t>(count * config_.intermediate_size);
         const float* from = x + t * config_.hidden_size;
-        const std::span<float> inner = (config_.gated_mlp ? gate : up).f32().first(size);
-        LinearInput input(from, count, config_.hidden_size);
+        const std::span<float> inner = (config_.gated_mlp ? gate : up).first(size);
+        LinearInput input(from, count, config_.hidden_size, buffers);
         if (config_.gated_mlp) {
-            const LinearCall calls[] = {{w.gate.get(), gate.f32().data()},
-                                        {w.up.get(), up.f32().data()}};
+            const LinearCall calls[] = {{w.gate.get(), gate.data()}, {w.up.get(), up.data()}};
             forward_all(input, calls);
-            apply_gated_activation(config_.activation, inner, up.f32().first(size));
+            apply_gated_activation(config_.activation, inner, up.first(size));
         } else {
-            w.up->forward(input, up.f32().data());
+            const LinearCall call{w.up.get(), up.data()};
+            forward_all(input, {&call, 1});
             apply_activation(config_.activation, inner);
         }
-        w.down->forward(inner.data(), count, out + t * config_.hidden_size);
+        LinearInput activated(inner.data(), count, config_.intermediate_size, buffers);
+        const LinearCall down{w.down.get(), out + t * config_.hidden_size};
+        forward_all(activated, {&down, 1});
     }
 }
 

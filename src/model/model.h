@@ -69,10 +69,12 @@ public:
     // The steps of forward(), for calibration, which runs single layers.
     /// Embeddings [sum of tokens, hidden_size].
     [[nodiscard]] Tensor embed(std::span<const SequenceInput> batch) const;
-    /// One layer in place: hidden [sum of tokens, hidden_size]. The caches' heads of this layer
+    /// One layer in place, with `buffers` that may serve all layers: hidden [sum of tokens,
+    /// hidden_size]. The caches' heads of this layer
     /// grow; their token count is left to the caller.
     void run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
-                   ForwardObserver* observer = nullptr, int64_t slice_tokens = 0) const;
+                   Scratch& buffers, ForwardObserver* observer = nullptr,
+                   int64_t slice_tokens = 0) const;
 
     /// logits [num_tokens, vocab_size] of rows of forward()'s result.
     void logits(const float* hidden, int64_t num_tokens, float* logits) const;
@@ -80,8 +82,8 @@ public:
 private:
     /// The next tokens of some sequences through one layer, in place.
     void run_slice(int64_t layer, std::span<const SequenceInput> slice, LayerAttention& attention,
-                   float* hidden) const;
-    void mlp(int64_t layer, const float* x, int64_t num_tokens, float* out) const;
+                   float* hidden, Scratch& buffers) const;
+    void mlp(int64_t layer, const float* x, int64_t num_tokens, float* out, Scratch& buffers) const;
 
     ModelConfig config_;
     ModelWeights weights_;

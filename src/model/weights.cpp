@@ -190,7 +190,10 @@ ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const Mo
         w.project_out = loader.linear(loader.name(names.project_out), config.hidden_size,
                                       config.embedding_size, false);
     }
-    for (int64_t i = 0; i < config.num_layers; ++i) w.layers.push_back(loader.layer(i));
+    for (int64_t i = 0; i < config.num_layers; ++i) {
+        w.layers.push_back(loader.layer(i));
+        checkpoint->release();
+    }
     if (config.final_norm)
         w.final_norm = loader.norm(loader.name(names.final_norm), config.hidden_size);
     if (!config.tie_word_embeddings && !config.normalize_lm_head) {
@@ -204,6 +207,7 @@ ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const Mo
         w.lm_head = config.normalize_lm_head ? normalized_rows(lm_head, dtype)
                                              : make_dense_linear(lm_head, {}, dtype);
     }
+    checkpoint->release();
     w.checkpoint = std::move(checkpoint);
     return w;
 }

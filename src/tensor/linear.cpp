@@ -18,18 +18,19 @@ constexpr int64_t kMaxGemvTokens = 2;
 }  // namespace
 
 const uint16_t* LinearInput::bf16() {
-    if (rounded_.empty()) {
-        rounded_ = Tensor(DType::kBF16, {num_tokens_, in_features_});
-        auto* bits = reinterpret_cast<uint16_t*>(rounded_.data());
+    if (rounded_ == nullptr) {
+        uint16_t* bits = buffers_.halves(kSlot, num_tokens_ * in_features_);
         parallel_for(num_tokens_, [&](int64_t t) {
             kernels().to_bf16(x_ + t * in_features_, bits + t * in_features_, in_features_);
         });
+        rounded_ = bits;
     }
-    return reinterpret_cast<const uint16_t*>(rounded_.data());
+    return rounded_;
 }
 
 void Linear::forward(const float* x, int64_t num_tokens, float* y) const {
-    LinearInput input(x, num_tokens, in_features());
+    Scratch buffers;
+    LinearInput input(x, num_tokens, in_features(), buffers);
     const LinearCall call{this, y};
     forward_all(input, {&call, 1});
 }

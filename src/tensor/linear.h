@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "tensor/scratch.h"
 #include "tensor/tensor.h"
 
 namespace lowkey {
@@ -13,9 +14,11 @@ namespace lowkey {
 /// has asked for them. Not thread-safe.
 class LinearInput {
 public:
-    /// x [num_tokens, in_features] f32, rows without gaps; must outlive the object.
-    LinearInput(const float* x, int64_t num_tokens, int64_t in_features)
-        : x_(x), num_tokens_(num_tokens), in_features_(in_features) {}
+    /// x [num_tokens, in_features] f32, rows without gaps. What is rounded goes to slot kSlot of
+    /// `buffers`, which may serve one input at a time. Both must outlive the object.
+    LinearInput(const float* x, int64_t num_tokens, int64_t in_features, Scratch& buffers)
+        : x_(x), num_tokens_(num_tokens), in_features_(in_features), buffers_(buffers) {}
+    static constexpr size_t kSlot = 0;
 
     [[nodiscard]] const float* f32() const { return x_; }
     [[nodiscard]] int64_t num_tokens() const { return num_tokens_; }
@@ -27,7 +30,8 @@ private:
     const float* x_;
     int64_t num_tokens_;
     int64_t in_features_;
-    Tensor rounded_;
+    Scratch& buffers_;
+    const uint16_t* rounded_ = nullptr;
 };
 
 /// A linear layer y = x Wᵀ + b. What its weights are stored as is its own affair: dense today,

@@ -14,6 +14,9 @@ namespace {
 // in the L2 cache.
 constexpr int64_t kConvertElements = 1 << 19;
 
+// Rows that are packed side by side: as many streams as caches follow.
+constexpr int64_t kPackedTogether = 8;
+
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 class PackedLinear final : public Linear {
@@ -84,18 +87,23 @@ private:
 
     void pack(const TensorView& weight, int64_t block) {
         BF16* to = packed_.as<BF16>().data() + block * block_elements();
-        std::fill(to, to + block_elements(), BF16{});
         const int64_t first = block * kPackedRows;
         const int64_t rows = std::min<int64_t>(kPackedRows, out_ - first);
-        TensorView row = weight;
-        row.shape = {in_};
-        for (int64_t r = 0; r < rows; ++r) {
-            row.data = weight.data + (first + r) * row.bytes();
+        if (rows < kPackedRows || in_ % kPackedCols != 0)
+            std::fill(to, to + block_elements(), BF16{});
+        TensorView part = weight;
+        part.shape = {std::min(rows, kPackedTogether), in_};
+        for (int64_t r = 0; r < rows; r += kPackedTogether) {
+            part.shape[0] = std::min(kPackedTogether, rows - r);
+            part.data = weight.data + (first + r) * in_ * dtype_bytes(weight.dtype);
             const Tensor converted =
-                row.dtype == DType::kBF16 ? Tensor() : Tensor::convert(row, DType::kBF16);
-            const BF16* from = converted.empty() ? reinterpret_cast<const BF16*>(row.data)
+                part.dtype == DType::kBF16 ? Tensor() : Tensor::convert(part, DType::kBF16);
+            const BF16* from = converted.empty() ? reinterpret_cast<const BF16*>(part.data)
                                                  : converted.as<BF16>().data();
-            for (int64_t c = 0; c < in_; ++c) to[(c / 2 * kPackedRows + r) * 2 + c % 2] = from[c];
+            for (int64_t c = 0; c < in_; ++c) {
+                BF16* column = to + (c / 2 * kPackedRows + r) * 2 + c % 2;
+                for (int64_t i = 0; i < part.dim(0); ++i) column[2 * i] = from[i * in_ + c];
+            }
         }
     }
 

@@ -82,7 +82,8 @@ TEST_P(Linears, OfOneInputRunTogether) {
         std::vector<float> x(static_cast<size_t>(tokens * 40), 0.25f);
         std::vector<float> together(static_cast<size_t>(tokens * 70));
         std::vector<float> also(static_cast<size_t>(tokens * 5));
-        LinearInput input(x.data(), tokens, 40);
+        Scratch buffers;
+        LinearInput input(x.data(), tokens, 40, buffers);
         const LinearCall calls[] = {{first.get(), together.data()}, {second.get(), also.data()}};
         forward_all(input, calls);
         std::vector<float> alone(together.size());
