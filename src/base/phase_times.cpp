@@ -5,9 +5,14 @@
 namespace lowkey {
 namespace {
 
+struct Active {
+    PhaseRecorder* recorder = nullptr;
+};
+
+/// The recorder of this thread, or null.
 PhaseRecorder*& active_recorder() {
-    thread_local PhaseRecorder* recorder = nullptr;
-    return recorder;
+    thread_local Active active;
+    return active.recorder;
 }
 
 }  // namespace

@@ -202,10 +202,12 @@ void add_bench(CLI::App& program) {
     SpeedOptions& speed = options->speed;
     app->add_option("--prompt", speed.prompts, "lengths of the prompts that are prefilled")
         ->delimiter(',')
+        ->allow_extra_args(false)  // a MODEL may follow
         ->check(CLI::Range(int64_t{1}, kMaxModelSize))
         ->capture_default_str();
     app->add_option("--depths", speed.depths, "tokens in the cache before decoding")
         ->delimiter(',')
+        ->allow_extra_args(false)  // a MODEL may follow
         ->check(CLI::Range(int64_t{0}, kMaxModelSize))
         ->capture_default_str();
     app->add_option("--generate", speed.generate, "tokens that are decoded at each depth")

@@ -31,9 +31,9 @@ CLI::Option* add_model(CLI::App& app, CommonOptions& options) {
 void add_run_flags(CLI::App& app, CommonOptions& options) {
     app.add_option("--threads", options.threads, "threads (default: physical cores)")
         ->check(CLI::Range(1, 1024));
-    app.add_option("--isa", options.isa,
-                   "instruction set of the kernels: portable, avx2 or avx512 (default: the best "
-                   "here, or LOWKEY_ISA)")
+    app.add_option(
+           "--isa", options.isa,
+           "instruction set of the kernels, as LOWKEY_ISA names it (default: the best here)")
         ->type_name("NAME");
     app.add_option("--dtype", options.dtype,
                    "weights, dense cache and low-rank coordinates: bf16 or f32")

@@ -40,8 +40,9 @@ private:
         parallel_for(num_tokens, [&](int64_t t) {
             std::minstd_rand random(static_cast<uint32_t>(seed * 0x9e3779b9u + t * 0x85ebca6bu));
             for (int64_t i = t * dim; i < (t + 1) * dim; ++i) {
-                constexpr float kHalfRange = std::minstd_rand::max() / 2;
-                out[static_cast<size_t>(i)] = static_cast<float>(random()) / kHalfRange - 1;
+                // The upper of its 31 bits, which a float holds exactly.
+                const auto bits = static_cast<float>(random() >> 7);
+                out[static_cast<size_t>(i)] = bits * 0x1p-23f - 1.0f;
             }
         });
         return out;
@@ -74,6 +75,7 @@ void fill_exactly(SequenceCache& cache, int64_t layer, const RandomTokens& token
         if (!head.layout().selects()) return head.append(rows);
         const std::vector<int64_t>& own = entering[static_cast<size_t>(h)];
         std::vector<double> attention;
+        attention.reserve(own.size());
         for (const int64_t token : own)
             attention.push_back(tokens.attention(num_tokens)[static_cast<size_t>(token)]);
         head.append_selected(rows, own, attention);

@@ -8,7 +8,7 @@
 namespace lowkey::limits::avx512_bf16 {
 namespace {
 
-constexpr int kSums = 24;
+constexpr int kSums = 16;  // see limit_loops.inl
 constexpr int kLanes = 16;
 
 /// `vdpbf16ps` adds two products to each lane.

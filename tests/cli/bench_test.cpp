@@ -19,7 +19,7 @@ protected:
 };
 
 TEST_F(Bench, JsonHasTheFieldsThatScriptsRead) {
-    const json result = json_of({"bench", model_, "--prompt", "24,5", "--depths", "40,0",
+    const json result = json_of({"bench", "--prompt", "24,5", "--depths", "40,0", model_,
                                  "--generate", "2", "--repeat", "1", "--plot", path("plot.svg")});
     for (const char* field : {"read_gbs", "bf16_gflops", "f32_gflops"})
         EXPECT_GT(result.at("machine").at(field).get<double>(), 0) << field;
