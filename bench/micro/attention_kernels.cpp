@@ -29,6 +29,17 @@ void sum(benchmark::State& state, Sum kernel, const void* tiles, int64_t element
             [&] { kernel(p.data(), kTokens, rows, dim, tiles, kTiles, acc.data(), dim); });
 }
 
+void online_softmax(benchmark::State& state, const KernelTable& table, int64_t dim, int64_t rows) {
+    std::vector<float> scores = random_floats(rows * kTokens);
+    std::vector<float> tops(static_cast<size_t>(rows), 2.0f);  // higher than any: nothing shrinks
+    std::vector<float> sums(static_cast<size_t>(rows), 1.0f);
+    std::vector<float> acc = random_floats(rows * dim);
+    measure(state, 8.0 * static_cast<double>(rows * kTokens), 0, [&] {
+        table.online_softmax(scores.data(), kTokens, rows, kTokens, tops.data(), sums.data(),
+                             acc.data(), dim);
+    });
+}
+
 void rotate_tile(benchmark::State& state, const KernelTable& table, int64_t dim) {
     std::vector<float> tile = random_floats(dim * kTileTokens);
     // A turn by 45 degrees keeps the numbers' size.
@@ -63,6 +74,12 @@ void add_attention_kernels(const KernelTable& table) {
                 const std::vector<uint16_t> tiles = random_bf16(table, kTokens * dim);
                 sum(state, table.sum_bf16, tiles.data(), 2, dim, rows);
             });
+        }
+        for (const int64_t rows : {1, 8, 64}) {
+            benchmark::RegisterBenchmark(name(table, "online_softmax", dim, rows).c_str(),
+                                         [&table, dim, rows](benchmark::State& state) {
+                                             online_softmax(state, table, dim, rows);
+                                         });
         }
         benchmark::RegisterBenchmark(
             name(table, "rotate_tile", dim).c_str(),

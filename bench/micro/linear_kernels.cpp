@@ -3,7 +3,7 @@
 namespace lowkey::bench {
 namespace {
 
-// Rows of one parallel piece of a matrix-vector product, as tensor/linear.cpp cuts it.
+// Some blocks of a packed matrix.
 constexpr int64_t kRows = 128;
 
 void gemv_f32(benchmark::State& state, const KernelTable& table, int64_t cols) {
@@ -14,12 +14,15 @@ void gemv_f32(benchmark::State& state, const KernelTable& table, int64_t cols) {
             [&] { table.gemv_f32(w.data(), kRows, cols, x.data(), y.data()); });
 }
 
-void gemv_bf16(benchmark::State& state, const KernelTable& table, int64_t cols) {
+void gemv_packed_bf16(benchmark::State& state, const KernelTable& table, int64_t cols) {
     const std::vector<uint16_t> w = random_bf16(table, kRows * cols);
     const std::vector<float> x = random_floats(cols);
     std::vector<float> y(kRows);
     measure(state, 2.0 * static_cast<double>(kRows * cols), 2.0 * static_cast<double>(kRows * cols),
-            [&] { table.gemv_bf16(w.data(), kRows, cols, x.data(), y.data()); });
+            [&] {
+                table.gemv_packed_bf16(w.data(), kRows / kPackedRows, cols * kPackedRows, cols,
+                                       x.data(), y.data());
+            });
 }
 
 void gram_f64(benchmark::State& state, const KernelTable& table, int64_t dim) {
@@ -39,8 +42,8 @@ void add_linear_kernels(const KernelTable& table) {
             name(table, "gemv_f32", cols).c_str(),
             [&table, cols](benchmark::State& state) { gemv_f32(state, table, cols); });
         benchmark::RegisterBenchmark(
-            name(table, "gemv_bf16", cols).c_str(),
-            [&table, cols](benchmark::State& state) { gemv_bf16(state, table, cols); });
+            name(table, "gemv_packed_bf16", cols).c_str(),
+            [&table, cols](benchmark::State& state) { gemv_packed_bf16(state, table, cols); });
     }
     for (const int64_t dim : {64, 128}) {
         benchmark::RegisterBenchmark(

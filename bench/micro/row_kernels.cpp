@@ -27,6 +27,11 @@ void add_row_kernels(const KernelTable& table) {
             // exp(x - 1) has a fixed point at 1, so the numbers stay normal.
             benchmark::DoNotOptimize(table.exp_sum(x, count, 1.0f));
         });
+        add(table, "sum", n, kRead,
+            [&table](float* x, int64_t count) { benchmark::DoNotOptimize(table.sum(x, count)); });
+        add(table, "sum_squares", n, kRead, [&table](float* x, int64_t count) {
+            benchmark::DoNotOptimize(table.sum_squares(x, count, 0.25));
+        });
         add(table, "scale", n, kReadAndWrite,
             [&table](float* x, int64_t count) { table.scale(x, count, -1.0f); });
         add(table, "add_ramp", n, kReadAndWrite,
