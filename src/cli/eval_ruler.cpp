@@ -84,7 +84,7 @@ void add_eval_ruler(CLI::App& eval) {
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     app->add_option("--samples,--limit", ruler.samples, "prompts per task and length")
-        ->check(CLI::PositiveNumber)
+        ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
         ->capture_default_str();
     app->add_option("--seed", ruler.seed, "of places, keys, numbers and words")
         ->capture_default_str();

@@ -17,6 +17,7 @@ std::vector<std::string> read_haystack(const std::string& path) {
     }
     std::sort(names.begin(), names.end());
     std::vector<std::string> texts;
+    texts.reserve(names.size());
     for (const std::string& name : names) texts.push_back(read_text(name));
     if (texts.empty()) throw FileError("no texts", path, "give a folder of text files");
     return texts;

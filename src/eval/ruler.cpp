@@ -272,6 +272,7 @@ ItemResult run_prompt(Engine& engine, const Tokenizer& tokenizer, const RulerPro
 
 std::vector<std::string> ruler_tasks() {
     std::vector<std::string> names;
+    names.reserve(kTasks.size());
     for (const Task& task : kTasks) names.emplace_back(task.name);
     return names;
 }
