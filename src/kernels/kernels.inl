@@ -100,6 +100,15 @@ void gemv_f32(const float* w, int64_t rows, int64_t cols, const float* x, float*
     for (; r < rows; ++r) gemv_rows<1>(w + r * cols, cols, x, y + r);
 }
 
+// Bytes by which single-token loops ask for memory ahead: the processor's own prefetching stops at
+// the borders of its pages of 4 KiB.
+constexpr int64_t kAhead = 4096;
+/// Asks for `bytes` at p + kAhead; that there is nothing does no harm.
+inline void prefetch_ahead(const void* p, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(static_cast<const char*>(p) + kAhead + i);
+}
+
 /// 64 rows of a packed matrix: sums of all columns, `Lines` vectors of rows at a time.
 template <int Lines>
 inline void gemv_packed_rows(const uint16_t* w, int64_t cols, const float* x, float* y) {
@@ -109,6 +118,7 @@ inline void gemv_packed_rows(const uint16_t* w, int64_t cols, const float* x, fl
     for (int64_t i = 0; i < (cols + 1) / 2; ++i) {
         const float first = x[2 * i];
         const float second = 2 * i + 1 < cols ? x[2 * i + 1] : 0.0f;
+        prefetch_ahead(pairs + i * kPackedRows, Lines * kLanes * 4);
         for (int v = 0; v < Lines; ++v) {
             const VecU line = load(pairs + i * kPackedRows + v * kLanes);
             even[v] += first * low_half(line);
@@ -154,6 +164,7 @@ inline void score_tile_bf16(const float* q, int64_t q_stride, int64_t dim, const
     VecF sum[kChains][R][kTileVecs] = {};
     const auto* lines = reinterpret_cast<const uint32_t*>(tile);
     for (int64_t i = 0; i < dim / 2; ++i) {
+        prefetch_ahead(lines + i * kTileTokens, kTileTokens * 4);
         for (int v = 0; v < kTileVecs; ++v) {
             const VecU pairs = load(lines + i * kTileTokens + v * kLanes);
             const VecF first = low_half(pairs);
@@ -214,6 +225,7 @@ void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, con
 struct ValuesF32 {
     const float* data;
     static constexpr int kTokens = 1;
+    void prefetch(int64_t step, int64_t dim) const { prefetch_ahead(data + step * dim, dim * 4); }
     template <int R>
     void add(int64_t step, int64_t dim, int64_t column, const float* p, int64_t p_stride,
              VecF (&sum)[R]) const {
@@ -228,6 +240,7 @@ struct ValuesF32 {
 struct ValuesBF16 {
     const uint32_t* data;
     static constexpr int kTokens = 2;
+    void prefetch(int64_t step, int64_t dim) const { prefetch_ahead(data + step * dim, dim * 4); }
     template <int R>
     void add(int64_t step, int64_t dim, int64_t column, const float* p, int64_t p_stride,
              VecF (&sum)[R]) const {
@@ -256,6 +269,7 @@ inline int64_t sum_columns(const float* p, int64_t p_stride, int64_t column, int
     for (; column + C * kLanes <= dim; column += C * kLanes) {
         VecF sum[C][R] = {};
         for (int64_t s = 0; s < steps; ++s) {
+            if (column == 0) values.prefetch(s, dim);
             for (int c = 0; c < C; ++c)
                 values.template add<R>(s, dim, column + c * kLanes, p, p_stride, sum[c]);
         }

@@ -1,5 +1,7 @@
 #include "tensor/tensor.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -9,6 +11,7 @@ namespace lowkey {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
 constexpr int64_t kConvertBlock = 1 << 16;
 
 void convert_range(const TensorView& from, int64_t begin, int64_t end, float* to) {
@@ -63,9 +66,16 @@ void Tensor::Free::operator()(std::byte* p) const { std::free(p); }
 Tensor::Tensor(DType dtype, Shape shape)
     : dtype_(dtype), shape_(std::move(shape)), size_(num_elements(shape_)) {
     const auto bytes = static_cast<size_t>(size_ * dtype_bytes(dtype_));
-    const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    void* memory = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
+    const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* memory = std::aligned_alloc(alignment, rounded == 0 ? kAlignment : rounded);
     if (memory == nullptr) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    // Weights are read from end to end for every token: with small pages, finding the pages would
+    // cost as much. The rest after the last whole one stays in small pages, to hold no more than
+    // asked.
+    if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
     data_.reset(static_cast<std::byte*>(memory));
 }
 
