@@ -7,8 +7,7 @@ namespace {
 constexpr int64_t kTiles = 8;
 constexpr int64_t kTokens = kTiles * kTileTokens;
 
-using Score = void (*)(const float*, int64_t, int64_t, int64_t, const void*, int64_t, float*,
-                       int64_t) noexcept;
+using Score = decltype(KernelTable::score_bf16);
 using Sum = Score;  // of weights, tiles and sums instead
 
 void score(benchmark::State& state, Score kernel, const void* tiles, int64_t element_bytes,
@@ -16,8 +15,9 @@ void score(benchmark::State& state, Score kernel, const void* tiles, int64_t ele
     const std::vector<float> q = random_floats(rows * dim);
     std::vector<float> out(static_cast<size_t>(rows * kTokens));
     measure(state, static_cast<double>(kTokens * dim * element_bytes),
-            2.0 * static_cast<double>(rows * kTokens * dim),
-            [&] { kernel(q.data(), dim, rows, dim, tiles, kTiles, out.data(), kTokens); });
+            2.0 * static_cast<double>(rows * kTokens * dim), [&] {
+                kernel(q.data(), dim, rows, dim, {tiles, kTiles}, out.data(), kTokens);
+            });
 }
 
 void sum(benchmark::State& state, Sum kernel, const void* tiles, int64_t element_bytes, int64_t dim,
@@ -25,8 +25,9 @@ void sum(benchmark::State& state, Sum kernel, const void* tiles, int64_t element
     const std::vector<float> p = random_floats(rows * kTokens);
     std::vector<float> acc(static_cast<size_t>(rows * dim));
     measure(state, static_cast<double>(kTokens * dim * element_bytes),
-            2.0 * static_cast<double>(rows * kTokens * dim),
-            [&] { kernel(p.data(), kTokens, rows, dim, tiles, kTiles, acc.data(), dim); });
+            2.0 * static_cast<double>(rows * kTokens * dim), [&] {
+                kernel(p.data(), kTokens, rows, dim, {tiles, kTiles}, acc.data(), dim);
+            });
 }
 
 void online_softmax(benchmark::State& state, const KernelTable& table, int64_t dim, int64_t rows) {

@@ -84,16 +84,16 @@ void FloatTiles::copy_value(const std::byte* from, int64_t from_slot, std::byte*
     copy(*this, value_at, from, from_slot, to, to_slot);
 }
 
-void FloatTiles::score(const float* q, int64_t rows, const std::byte* tiles, int64_t num_tiles,
-                       float* out, int64_t out_stride) const {
+void FloatTiles::score(const float* q, int64_t rows, Tiles tiles, float* out,
+                       int64_t out_stride) const {
     const auto kernel = dtype == DType::kF32 ? kernels().score_f32 : kernels().score_bf16;
-    kernel(q, dim, rows, dim, tiles, num_tiles, out, out_stride);
+    kernel(q, dim, rows, dim, tiles, out, out_stride);
 }
 
-void FloatTiles::sum(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
-                     int64_t num_tiles, float* acc) const {
+void FloatTiles::sum(const float* p, int64_t p_stride, int64_t rows, Tiles tiles,
+                     float* acc) const {
     const auto kernel = dtype == DType::kF32 ? kernels().sum_f32 : kernels().sum_bf16;
-    kernel(p, p_stride, rows, dim, tiles, num_tiles, acc, dim);
+    kernel(p, p_stride, rows, dim, tiles, acc, dim);
 }
 
 }  // namespace lowkey

@@ -5,7 +5,6 @@
 
 #include "base/parallel.h"
 #include "base/phase_times.h"
-#include "model/buffers.h"
 #include "model/exact_prompt.h"
 
 namespace lowkey {
@@ -13,14 +12,15 @@ namespace lowkey {
 LayerAttention::LayerAttention(const ModelConfig& config, const LayerWeights& weights,
                                int64_t layer, const RotaryTable* rotary,
                                std::span<const SequenceInput> batch, ForwardObserver* observer,
-                               Scratch& buffers)
+                               ForwardBuffers& buffers)
     : config_(config),
       weights_(weights),
       layer_(layer),
       rotary_(rotary),
       batch_(batch),
       observer_(observer),
-      buffers_(buffers) {
+      buffers_(buffers.scratch),
+      attention_buffers_(buffers.attention) {
     for (const CacheShape::Head& head : weights.kv_heads) {
         k_at_.push_back(k_size_);
         v_at_.push_back(v_size_);
@@ -214,8 +214,10 @@ void LayerAttention::attend_all() {
         }
         tasks.push_back(std::move(task));
     }
-    attend(tasks, {.softmax_scale = static_cast<float>(config_.softmax_scale),
-                   .softcap = static_cast<float>(config_.attention_softcap)});
+    attend(tasks,
+           {.softmax_scale = static_cast<float>(config_.softmax_scale),
+            .softcap = static_cast<float>(config_.attention_softcap)},
+           attention_buffers_);
 }
 
 void LayerAttention::retire() {

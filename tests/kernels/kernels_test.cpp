@@ -128,11 +128,11 @@ TEST_P(Kernels, ScoresAreDotProductsWithEveryKeyOfEveryTile) {
                 const auto keys = random_floats(tiles * 16 * dim, 4);
                 std::vector<float> out(static_cast<size_t>(rows * out_stride), 77), out_b(out);
                 GetParam()->score_f32(q.data(), stride, rows, dim,
-                                      key_tiles_f32(keys, tiles, dim).data(), tiles, out.data(),
+                                      {key_tiles_f32(keys, tiles, dim).data(), tiles}, out.data(),
                                       out_stride);
                 GetParam()->score_bf16(q.data(), stride, rows, dim,
-                                       key_tiles_bf16(keys, tiles, dim).data(), tiles, out_b.data(),
-                                       out_stride);
+                                       {key_tiles_bf16(keys, tiles, dim).data(), tiles},
+                                       out_b.data(), out_stride);
                 for (int64_t r = 0; r < rows; ++r) {
                     for (int64_t t = 0; t < tiles * 16; ++t) {
                         double want = 0, want_b = 0;
@@ -171,10 +171,10 @@ TEST_P(Kernels, SumsWeighEveryValueOfEveryTile) {
                     }
                 }
                 std::vector<float> acc(static_cast<size_t>(rows * dim), 0.5f), acc_b(acc);
-                GetParam()->sum_f32(p.data(), tokens, rows, dim, values.data(), tiles, acc.data(),
+                GetParam()->sum_f32(p.data(), tokens, rows, dim, {values.data(), tiles}, acc.data(),
                                     dim);
-                GetParam()->sum_bf16(p.data(), tokens, rows, dim, pairs.data(), tiles, acc_b.data(),
-                                     dim);
+                GetParam()->sum_bf16(p.data(), tokens, rows, dim, {pairs.data(), tiles},
+                                     acc_b.data(), dim);
                 for (int64_t r = 0; r < rows; ++r) {
                     for (int64_t c = 0; c < dim; ++c) {
                         double want = 0.5, want_b = 0.5;
