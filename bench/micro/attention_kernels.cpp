@@ -53,9 +53,9 @@ void rotate_tile(benchmark::State& state, const KernelTable& table, int64_t dim)
 }  // namespace
 
 void add_attention_kernels(const KernelTable& table) {
-    for (const int64_t dim : {64, 128}) {
+    for (const int64_t dim : {21, 64, 128}) {
         // One query, the queries of a group, and a block of a prompt's.
-        for (const int64_t rows : {1, 4, 8, 64}) {
+        for (const int64_t rows : {1, 4, 7, 64}) {
             const auto add = [&](const char* kernel, auto run) {
                 benchmark::RegisterBenchmark(name(table, kernel, dim, rows).c_str(), run);
             };
@@ -76,12 +76,13 @@ void add_attention_kernels(const KernelTable& table) {
                 sum(state, table.sum_bf16, tiles.data(), 2, dim, rows);
             });
         }
-        for (const int64_t rows : {1, 8, 64}) {
+        for (const int64_t rows : {1, 7, 64}) {
             benchmark::RegisterBenchmark(name(table, "online_softmax", dim, rows).c_str(),
                                          [&table, dim, rows](benchmark::State& state) {
                                              online_softmax(state, table, dim, rows);
                                          });
         }
+        if (dim % 2 != 0) continue;
         benchmark::RegisterBenchmark(
             name(table, "rotate_tile", dim).c_str(),
             [&table, dim](benchmark::State& state) { rotate_tile(state, table, dim); });

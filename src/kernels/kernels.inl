@@ -100,13 +100,13 @@ void gemv_f32(const float* w, int64_t rows, int64_t cols, const float* x, float*
     for (; r < rows; ++r) gemv_rows<1>(w + r * cols, cols, x, y + r);
 }
 
-// Bytes by which single-token loops ask for memory ahead: the processor's own prefetching stops at
-// the borders of its pages of 4 KiB.
-constexpr int64_t kAhead = 4096;
+// Bytes by which products with weights ask for memory ahead, into the second cache: the processor's
+// own prefetching stops at the borders of its pages of 4 KiB.
+constexpr int64_t kAhead = 2048;
 /// Asks for `bytes` at p + kAhead; that there is nothing does no harm.
 inline void prefetch_ahead(const void* p, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch(static_cast<const char*>(p) + kAhead + i);
+        __builtin_prefetch(static_cast<const char*>(p) + kAhead + i, 0, 2);
 }
 
 /// 64 rows of a packed matrix: sums of all columns, `Lines` vectors of rows at a time.

@@ -1,26 +1,41 @@
 // Scores of key tiles: products of query rows and the keys of whole tiles. Included by kernels.inl.
 
-/// Asks for the lines of what is read next as those of `tiles` are read. With nothing to come, asks
-/// for what is being read, which does no harm and costs no branch.
-struct ReadAhead {
-    explicit ReadAhead(const Tiles& tiles)
-        : bytes_(tiles.next == nullptr ? 0
-                                       : static_cast<const char*>(tiles.next) -
-                                             static_cast<const char*>(tiles.data)) {}
-    /// As far ahead of p as the next tiles are. They wait in the second cache: the first is smaller
-    /// than a page.
+/// Asks memory for what a kernel will read, into the second cache: the first is smaller than a page
+/// of the cache of keys and values.
+class ReadAhead {
+public:
+    /// Each line is asked for as long ahead as the next tiles are. With `in_order`, which says that
+    /// the tiles are read from end to end, only the first lines after each border of 4 KiB are: the
+    /// processor asks for the others itself, faster than it takes our requests.
+    ReadAhead(const Tiles& tiles, int64_t tile_bytes, bool in_order)
+        : in_order_(in_order),
+          end_(reinterpret_cast<intptr_t>(tiles.data) + tiles.count * tile_bytes) {
+        if (tiles.next == nullptr) return;
+        const auto next = reinterpret_cast<intptr_t>(tiles.next);
+        to_next_ = next - (in_order ? end_ : reinterpret_cast<intptr_t>(tiles.data));
+    }
+    /// What follows the line at p, which is read now. Does no harm where nothing follows.
     void operator()(const void* p) const {
-        __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<intptr_t>(p) + bytes_), 0,
-                           2);
+        auto at = reinterpret_cast<intptr_t>(p);
+        if (in_order_) {
+            if (at % kBorder >= kFirstBytes) return;
+            at += kBorder;
+            if (at < end_) at -= to_next_;
+        }
+        __builtin_prefetch(reinterpret_cast<const char*>(at + to_next_), 0, 2);
     }
 
 private:
-    int64_t bytes_;
+    static constexpr intptr_t kBorder = 4096;
+    static constexpr intptr_t kFirstBytes = 512;
+    bool in_order_;
+    intptr_t end_;
+    intptr_t to_next_ = 0;
 };
 
 template <int R>
 inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const float* tile,
-                           ReadAhead read_ahead, float* out, int64_t out_stride) {
+                           const ReadAhead& read_ahead, float* out, int64_t out_stride) {
     VecF sum[R][kTileVecs] = {};
     for (int64_t i = 0; i < dim; ++i) {
         read_ahead(tile + i * kTileTokens);
@@ -37,7 +52,7 @@ inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const 
 /// T tiles at once, so that an element of q, once it is in a register, meets several keys.
 template <int R, int T>
 inline void score_tiles_bf16(const float* q, int64_t q_stride, int64_t dim, const uint16_t* tiles,
-                             ReadAhead read_ahead, float* out, int64_t out_stride) {
+                             const ReadAhead& read_ahead, float* out, int64_t out_stride) {
     constexpr int kVecs = T * kTileVecs;
     // With few sums one chain of additions for each would be slower than memory.
     constexpr int kChains = R * kVecs <= kMaxRows ? 2 : 1;
@@ -84,7 +99,7 @@ inline void score_tiles_bf16(const float* q, int64_t q_stride, int64_t dim, cons
 void score_f32(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Tiles tiles, float* out,
                int64_t out_stride) noexcept {
     const auto* data = static_cast<const float*>(tiles.data);
-    const ReadAhead read_ahead(tiles);
+    const ReadAhead read_ahead(tiles, dim * kTileTokens * 4, false);
     auto block = [&]<int R>(int64_t row) {
         for (int64_t t = 0; t < tiles.count; ++t) {
             score_tile_f32<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
@@ -101,10 +116,10 @@ void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Til
         score_rounded(q, q_stride, rows, dim, data, tiles.count, out, out_stride);
         return;
     }
-    const ReadAhead read_ahead(tiles);
     auto block = [&]<int R>(int64_t row) {
         // As many as leave registers for the keys.
         constexpr int kTogether = kTileVecs > 1 ? 1 : R <= 2 ? 4 : 2;
+        const ReadAhead read_ahead(tiles, dim * kTileTokens * 2, false);
         const auto score = [&]<int T>(int64_t t) {
             score_tiles_bf16<R, T>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
                                    read_ahead, out + row * out_stride + t * kTileTokens,

@@ -66,7 +66,8 @@ struct WeightedSum {
             if constexpr (H > 0) values.load(s, dim, half, half_tokens);
             for (int r = 0; r < R; ++r) {
                 for (int k = 0; k < kTokens; ++k) {
-                    const VecF weight = in_register(broadcast(p[r * p_stride + s * kTokens + k]));
+                    VecF weight = broadcast(p[r * p_stride + s * kTokens + k]);
+                    if constexpr (H > 0) weight = in_register(weight);
                     for (int c = 0; c < C; ++c) sum[c][r] += weight * tokens[c][k];
                     if constexpr (H > 0) half_sum[r] += first_half(weight) * half_tokens[k];
                 }
@@ -96,10 +97,16 @@ struct WeightedSum {
         return column;
     }
 
+    /// Whole vectors of columns that R rows' sums leave registers for.
+    template <int R>
+    static constexpr int together() {
+        return R * 4 <= (LOWKEY_VEC_BYTES == 64 ? 16 : 4) ? 4 : 2;
+    }
+
     template <int R>
     void run() const {
         constexpr int kHalf = kLanes / 2;
-        constexpr int kTogether = R * 4 <= (LOWKEY_VEC_BYTES == 64 ? 16 : 4) ? 4 : 2;
+        constexpr int kTogether = together<R>();
         const int64_t rest = dim % kLanes;
         const int64_t column = whole<R, kTogether>(0, rest <= kHalf ? rest : 0);
         if (column == dim) return;
@@ -127,9 +134,12 @@ inline void sum_tiles(const float* p, int64_t p_stride, int64_t rows, int64_t di
                       const Tiles& tiles, float* acc, int64_t acc_stride) {
     const int64_t steps = tiles.count * kTileTokens / Values::kTokens;
     auto block = [&]<int R>(int64_t row) {
-        const WeightedSum<Values> sum{
-            p + row * p_stride,     p_stride,  dim, values, steps, ReadAhead(tiles),
-            acc + row * acc_stride, acc_stride};
+        using Sum = WeightedSum<Values>;
+        // With few rows memory is the limit.
+        const bool in_order = R <= 2 && dim == Sum::template together<R>() * kLanes;
+        const ReadAhead read_ahead(tiles, dim * kTileTokens * 4 / Values::kTokens, in_order);
+        const Sum sum{p + row * p_stride,     p_stride,  dim, values, steps, read_ahead,
+                      acc + row * acc_stride, acc_stride};
         sum.template run<R>();
     };
     for_row_blocks<kMaxRows>(0, rows, block);
