@@ -1,7 +1,6 @@
 #include "cli/command.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <utility>
@@ -13,7 +12,6 @@
 #include "base/progress.h"
 #include "base/size.h"
 #include "compress/plan_file.h"
-#include "engine/generation_config.h"
 #include "io/safetensors.h"
 #include "kernels/kernels.h"
 
@@ -82,15 +80,6 @@ void add_generation_flags(CLI::App& app, GenerationOptions& generation) {
     app.add_option("--stop", generation.stop, "end before this text; may be given again")
         ->type_name("S")
         ->allow_extra_args(false);
-}
-
-std::string model_directory(const std::string& model) {
-    if (model != "small" || std::filesystem::exists(model)) return model;
-    for (const char* place : {LOWKEY_SMALL_MODEL, LOWKEY_INSTALLED_SMALL_MODEL}) {
-        if (std::filesystem::exists(place)) return place;
-    }
-    throw FileError("the built-in model is not there", LOWKEY_INSTALLED_SMALL_MODEL,
-                    "install lowkey again");
 }
 
 void apply_run_flags(const CommonOptions& options) {
@@ -174,22 +163,6 @@ std::string read_text(const std::string& path) {
         return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     const MappedFile file(path);
     return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
-std::optional<int32_t> leading_token(const Tokenizer& tokenizer) {
-    const std::vector<int32_t> ids = tokenizer.encode("", true);
-    if (ids.empty()) return std::nullopt;
-    return ids.front();
-}
-
-int32_t document_start(const Tokenizer& tokenizer, const Model& model) {
-    if (const auto leading = leading_token(tokenizer); leading) return *leading;
-    const Checkpoint& checkpoint = *model.weights().checkpoint;
-    const GenerationConfig config = read_generation_config(checkpoint, &tokenizer);
-    if (config.bos_id) return *config.bos_id;
-    if (!config.eos_ids.empty()) return config.eos_ids.front();
-    throw UsageError("the model names no token that begins a text", checkpoint.config_path(),
-                     "calibrate with --text");
 }
 
 void print_now(std::string_view text) {

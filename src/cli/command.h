@@ -11,6 +11,8 @@
 
 #include "engine/engine.h"
 #include "engine/generation.h"
+#include "engine/generation_config.h"
+#include "io/model_directory.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
@@ -52,8 +54,6 @@ void apply_run_flags(const CommonOptions& options);
 /// The model that the options name: a directory, or `small` for the built-in one. Applies the run
 /// flags.
 std::shared_ptr<const Model> load_model(const CommonOptions& options);
-/// The directory of MODEL.
-std::string model_directory(const std::string& model);
 /// The engine of a model under the options' plan and budget; without one there is room for so many
 /// sequences at a time.
 Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options,
@@ -69,12 +69,6 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options);
 std::vector<std::vector<int32_t>> read_ids(const std::string& path);
 /// A whole text file; "-" is standard input. Throws FileError.
 std::string read_text(const std::string& path);
-
-/// The token that this tokenizer puts before every prompt, if it does.
-std::optional<int32_t> leading_token(const Tokenizer& tokenizer);
-/// A token that begins a document: the leading token, else the configuration's bos, else eos.
-/// Throws UsageError if none.
-int32_t document_start(const Tokenizer& tokenizer, const Model& model);
 
 /// Writes text to standard output at once, as it comes from a model.
 void print_now(std::string_view text);

@@ -10,6 +10,15 @@
 
 namespace lowkey {
 
+bool Tokenizer::exists(const std::string& directory) {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
+        if (fs::exists(fs::path(directory) / name, ignored)) return true;
+    }
+    return false;
+}
+
 std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& directory) {
     namespace fs = std::filesystem;
     std::error_code ignored;

@@ -30,6 +30,9 @@ public:
     /// or UnsupportedError (a component that lowkey does not know, by its name).
     static std::shared_ptr<const Tokenizer> load(const std::string& directory);
 
+    /// Whether the directory has any of these files.
+    static bool exists(const std::string& directory);
+
     /// Ids of UTF-8 text (invalid bytes are taken as U+FFFD). Special tokens written in the text
     /// are parsed. `add_special_tokens`: with what the post-processor puts around a prompt (bos,
     /// …).
