@@ -176,26 +176,24 @@ std::vector<std::string> findings(const ComparisonReport& report) {
     if (report.caches.size() > 1) sentences.push_back(best_sentence(report));
     std::vector<std::string> lossless;
     for (const ComparedCache& cache : report.caches) {
-        const std::vector<Loss> losses = losses_of(report, cache);
         if (cache.method.empty()) continue;
-        if (losses.empty()) {
+        const std::vector<Loss> losses = losses_of(report, cache);
+        const std::vector<std::string> beating = beaten_by(report, cache);
+        const std::string beaten =
+            beating.empty() ? "" : fmt::format("; beaten by {}", join(beating));
+        if (!losses.empty()) {
+            const bool severe = std::any_of(losses.begin(), losses.end(), is_severe);
+            sentences.push_back(fmt::format("{} {}: {}{}.", describe(cache),
+                                            severe ? "loses" : "gives a little",
+                                            join(words_of(losses)), beaten));
+        } else if (beating.empty()) {
             lossless.push_back(describe(cache));
-            continue;
+        } else {
+            sentences.push_back(fmt::format("No loss was seen of {}{}.", describe(cache), beaten));
         }
-        sentences.push_back(fmt::format(
-            "{} {}: {}.", describe(cache),
-            std::any_of(losses.begin(), losses.end(), is_severe) ? "loses" : "gives a little",
-            join(words_of(losses))));
     }
     if (!lossless.empty())
         sentences.push_back(fmt::format("No loss was seen of {}.", join(lossless)));
-    for (const ComparedCache& cache : report.caches) {
-        const std::vector<std::string> names = beaten_by(report, cache);
-        if (!names.empty())
-            sentences.push_back(
-                fmt::format("{} is beaten: {} {} no larger, and no worse in text or needles.",
-                            cache.name, join(names), names.size() == 1 ? "is" : "are"));
-    }
     if (std::string limits = limits_sentence(report); !limits.empty())
         sentences.push_back(std::move(limits));
     return sentences;

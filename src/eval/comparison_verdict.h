@@ -26,9 +26,8 @@ std::vector<Loss> losses_of(const ComparisonReport& report, const ComparedCache&
 /// prompt, else at the longest length that was counted.
 CacheUsage headline_usage(const ComparedCache& cache);
 
-/// What the whole comparison says, in sentences: the smallest cache without a severe loss, then a
-/// sentence on each cache that loses, then who is beaten by a smaller cache, then what the numbers
-/// cannot tell.
+/// What the whole comparison says, in sentences: the smallest cache without a severe loss; each
+/// cache's losses, and by whom it is beaten; how far the numbers can be trusted.
 std::vector<std::string> findings(const ComparisonReport& report);
 
 /// Names of caches of no more bytes whose text and needles are both no worse, and one of the three

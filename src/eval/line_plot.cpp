@@ -35,6 +35,8 @@ public:
         double names = 0;
         for (const LinePlot::Line& line : plot.lines)
             names = std::max(names, svg::width_of(line.name));
+        // Where names stand at the ends, lines go up to them.
+        if (plot.name_ends && largest(plot, false) > 0) x_.high = largest(plot, false);
         right_ = plot.width - (plot.name_ends ? names + 30 : kRight);
         bottom_ = plot.height - kAxisHeight - (plot.name_ends ? 0 : kLegendHeight);
     }

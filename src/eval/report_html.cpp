@@ -229,11 +229,11 @@ std::string repeat(const ComparisonReport& report) {
         fact("numbers", report.dtype) + fact("model", report.model_fingerprint) +
         (report.text_name.empty() ? "" : fact("text", report.text_hash + "  " + report.text_name)) +
         plans;
-    return section(
-        "To repeat it", "",
-        fmt::format("<pre><code>{}{}</code></pre>\n<div class=\"wide\"><table><tbody>\n{}</tbody>"
-                    "</table></div>\n",
-                    escape_html(commands), escape_html(report.command), facts));
+    return section("To repeat it", "",
+                   fmt::format("<pre><code>{}{}</code></pre>\n<div class=\"wide\"><table "
+                               "class=\"facts\"><tbody>\n{}</tbody>"
+                               "</table></div>\n",
+                               escape_html(commands), escape_html(report.command), facts));
 }
 
 std::string text_note(const ComparisonReport& report) {

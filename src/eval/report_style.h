@@ -16,7 +16,7 @@ main { max-width: 1160px; margin: 0 auto; padding: 32px 20px 64px; }
 h1 { font-size: 28px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -0.01em; }
 h2 { font-size: 19px; margin: 0 0 4px; letter-spacing: -0.005em; }
 h3 { font-size: 15px; margin: 20px 0 8px; }
-p { margin: 0 0 10px; } .note, .facts { color: var(--muted); font-size: 13.5px; max-width: 80ch; }
+p { margin: 0 0 10px; } p.note, p.facts { color: var(--muted); font-size: 13.5px; max-width: 80ch; }
 section { background: var(--ground); border: 1px solid var(--line); border-radius: 12px;
   padding: 20px 22px; margin-top: 18px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr));
@@ -28,13 +28,14 @@ svg.dot { display: inline-block; vertical-align: -2px; margin-right: 7px; }
 .wide { overflow-x: auto; margin: 12px -22px 0; padding: 0 22px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { font-weight: 500; font-size: 12.5px; line-height: 1.35; color: var(--muted); text-align: right;
-  vertical-align: bottom; padding: 4px 0 8px 16px; border-bottom: 1px solid var(--line); }
-td { text-align: right; padding: 7px 0 7px 16px; border-bottom: 1px solid var(--line);
+  vertical-align: bottom; padding: 4px 0 8px 13px; border-bottom: 1px solid var(--line); }
+td { text-align: right; padding: 7px 0 7px 13px; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 tbody tr:last-child td, tbody tr:last-child th { border-bottom: 0; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
+table.facts th { width: 1%; font-weight: 500; font-size: 13.5px; }
 tbody th { color: var(--ink); font-size: 15px; font-weight: 600; text-align: left;
-  vertical-align: baseline; padding: 7px 0; white-space: nowrap; }
+  vertical-align: baseline; padding: 7px 8px 7px 0; white-space: nowrap; }
 small { color: var(--muted); font-size: 12px; margin-left: 5px; }
 .share { display: inline-block; width: 64px; height: 7px; border-radius: 4px; margin-right: 8px;
   background: linear-gradient(var(--bar) 0 0) no-repeat var(--grid); vertical-align: 1px; }

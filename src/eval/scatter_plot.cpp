@@ -40,9 +40,13 @@ svg::Axis y_axis(const ScatterPlot& plot) {
         high = std::max(high, point.y + point.y_error);
     }
     if (plot.points.empty()) return {0, 1, kTicks};
-    const double room = (high - low) * 0.06;
-    // What cannot be negative does not get an axis that is.
-    return {low >= 0 ? std::max(0.0, low - room) : low - room, high + room, kTicks};
+    svg::Axis axis(low, high, kTicks);
+    if (!(high > low)) return axis;
+    // Room for markers and names, but not for a whole step of nothing.
+    const double room = (high - low) * 0.08;
+    axis.low = std::max(axis.low, low - room);
+    axis.high = std::min(axis.high + axis.step / 4, high + room);
+    return axis;
 }
 
 double largest_x(const ScatterPlot& plot) {

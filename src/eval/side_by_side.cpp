@@ -188,8 +188,9 @@ std::vector<WindowScore> score_side_by_side(std::span<Engine* const> engines,
             return logits;
         };
         const Tensor first = logits_of(0);
-        for (size_t i = 0; i < engines.size(); ++i)
-            add_block(first, i == 0 ? first : logits_of(i), block, scores[i]);
+        add_block(first, first, block, scores[0]);
+        for (size_t i = 1; i < engines.size(); ++i)
+            add_block(first, logits_of(i), block, scores[i]);
     }
     for (size_t i = 0; i < engines.size(); ++i) {
         divide(scores[i], targets);

@@ -129,7 +129,7 @@ std::string marker(int series, int shape, double x, double y, std::string_view t
 double width_of(std::string_view words) {
     double width = 0;
     // Bytes that continue a UTF-8 character have no width of their own.
-    for (const char c : words) width += (static_cast<unsigned char>(c) & 0xc0u) == 0x80u ? 0 : 6.6;
+    for (const char c : words) width += (static_cast<unsigned char>(c) & 0xc0u) == 0x80u ? 0 : 7.3;
     return width;
 }
 
@@ -153,8 +153,10 @@ Axis::Axis(double least, double largest, int ticks) {
 
 std::vector<double> Axis::ticks() const {
     std::vector<double> out;
-    const auto count = std::lround((high - low) / step);
-    for (int64_t i = 0; i <= count; ++i) out.push_back(low + static_cast<double>(i) * step);
+    constexpr double kSlack = 1e-9;
+    const auto first = static_cast<int64_t>(std::ceil(low / step - kSlack));
+    const auto last = static_cast<int64_t>(std::floor(high / step + kSlack));
+    for (int64_t i = first; i <= last; ++i) out.push_back(static_cast<double>(i) * step);
     return out;
 }
 

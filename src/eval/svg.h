@@ -35,10 +35,11 @@ std::string line(std::string_view css_class, double x1, double y1, double x2, do
 /// A dot in the colour and shape of a series, that tells `title` on hover.
 std::string marker(int series, int shape, double x, double y, std::string_view title,
                    bool hollow = false);
-/// Width of words at the charts' font size, roughly.
+/// Width of bold words at the charts' font size, roughly.
 double width_of(std::string_view words);
 
-/// Marks at round numbers around [low, high]: `step` is 1, 2 or 5 times a power of ten.
+/// Marks at round numbers: `step` is 1, 2 or 5 times a power of ten. The ends are marks around the
+/// numbers, until somebody moves them closer.
 struct Axis {
     double low = 0;
     double high = 1;
