@@ -349,8 +349,9 @@ void add_question_steps(Contest& contest, Steps& steps) {
 std::vector<ComparisonStep> comparison_steps(Contest& contest) {
     Steps steps;
     add_memory_steps(contest, steps);
-    add_sample_steps(contest, steps);
+    // Early, so that a quiet machine need not be kept for long.
     add_speed_steps(contest, steps);
+    add_sample_steps(contest, steps);
     add_text_steps(contest, steps);
     add_needle_steps(contest, steps);
     add_question_steps(contest, steps);
