@@ -53,12 +53,18 @@ protected:
         out.insert(out.end(), more.begin(), more.end());
         return out;
     }
+    /// The same with another value of an option.
+    [[nodiscard]] std::vector<std::string> with(const std::string& option, const std::string& value,
+                                                const std::vector<std::string>& more = {
+                                                    "--no-speed"}) const {
+        std::vector<std::string> words = command(more);
+        for (size_t i = 0; i + 1 < words.size(); ++i) {
+            if (words[i] == option) words[i + 1] = value;
+        }
+        return words;
+    }
     [[nodiscard]] bool exists(const std::string& name) const {
         return std::filesystem::exists(path(name));
-    }
-    [[nodiscard]] size_t num_files() const {
-        return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(path("")),
-                                                 std::filesystem::directory_iterator()));
     }
     std::string text_;
 };
@@ -104,7 +110,7 @@ TEST_F(Compare, AKilledRunGoesOnAndEndsTheSame) {
 
 TEST_F(Compare, CtrlCLeavesNoReport) {
     std::vector<std::string> slow =
-        command({"--resume", path("j.jsonl"), "--repeat", "1000", "--depths", "64,65,66,67"});
+        with("--trials", "1000", {"--no-speed", "--resume", path("j.jsonl")});
     const pid_t child = fork();
     if (child == 0) {
         std::vector<char*> arguments;
@@ -134,13 +140,6 @@ TEST_F(Compare, CtrlCLeavesNoReport) {
 }
 
 TEST_F(Compare, BadInputIsOneLine) {
-    const auto with = [&](const std::string& option, const std::string& value) {
-        std::vector<std::string> words = command({"--no-speed"});
-        for (size_t i = 0; i + 1 < words.size(); ++i) {
-            if (words[i] == option) words[i + 1] = value;
-        }
-        return words;
-    };
     EXPECT_THAT(refusal(with("--text", path("missing")), 1), HasSubstr("missing"));
     EXPECT_THAT(refusal(with("--text", file("short", "A few words.")), 2),
                 HasSubstr("one window takes 96"));
