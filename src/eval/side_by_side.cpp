@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "engine/shared_prompt.h"
 #include "eval/next_token.h"
 #include "tensor/ops.h"
 #include "tokenizer/tokenizer.h"
@@ -84,12 +85,12 @@ SideBySide::SideBySide(std::span<Engine* const> engines) : engines_(engines) {
 }
 
 void SideBySide::prefill(std::span<const int32_t> tokens, const HiddenSink& sink) {
-    for (size_t i = 0; i < size(); ++i) {
-        engine(i).prefill(*sequences_[i], tokens,
-                          [&](int64_t first, const float* hidden, int64_t num_tokens) {
-                              if (sink) sink(i, first, hidden, num_tokens);
-                          });
-    }
+    std::vector<PromptTarget> targets;
+    for (size_t i = 0; i < size(); ++i) targets.push_back({engines_[i], sequences_[i].get()});
+    prefill_shared(targets, tokens,
+                   [&](size_t i, int64_t first, const float* hidden, int64_t num_tokens) {
+                       if (sink) sink(i, first, hidden, num_tokens);
+                   });
 }
 
 Tensor SideBySide::decode(std::span<const std::optional<int32_t>> tokens) {

@@ -16,7 +16,7 @@ class Tokenizer;
 
 /// Sequences of several engines of one checkpoint that take their tokens together. Where engines
 /// share their weights (nothing of their plans is folded in), a step of all of them reads the
-/// weights once. Empty at first.
+/// weights once; caches that attend to prompts exactly share the prompt's pass. Empty at first.
 class SideBySide {
 public:
     /// Rows of the last layer's output [num_tokens, hidden_size] of an engine's prompt tokens
