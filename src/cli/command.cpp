@@ -1,5 +1,6 @@
 #include "cli/command.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -45,14 +46,31 @@ void add_run_flags(CLI::App& app, CommonOptions& options) {
         ->excludes(quiet);
 }
 
-void add_cache_flags(CLI::App& app, CommonOptions& options) {
-    app.add_option("--plan", options.plan, "cache plan (default: the uncompressed cache)")
-        ->type_name("PLAN");
+namespace {
+
+void add_pool_flags(CLI::App& app, CommonOptions& options) {
     app.add_option("--kv-budget", options.kv_budget, "hard limit of the KV cache, as 512MiB");
     app.add_option("--chunk,--prefill-chunk", options.prefill_chunk,
                    "prompt tokens that are computed at a time")
         ->check(CLI::Range(int64_t{1}, kMaxModelSize))
         ->capture_default_str();
+}
+
+}  // namespace
+
+void add_cache_flags(CLI::App& app, CommonOptions& options) {
+    app.add_option("--plan", options.plan, "cache plan (default: the uncompressed cache)")
+        ->type_name("PLAN");
+    add_pool_flags(app, options);
+}
+
+void add_cache_flags(CLI::App& app, CommonOptions& options, std::vector<std::string>& plans) {
+    app.add_option("--plan", plans,
+                   "cache plan (default: the uncompressed cache); given again, all plans run side "
+                   "by side and share what they compute alike")
+        ->type_name("PLAN")
+        ->allow_extra_args(false);  // a MODEL may follow
+    add_pool_flags(app, options);
 }
 
 void add_generation_flags(CLI::App& app, GenerationOptions& generation) {
@@ -119,6 +137,18 @@ Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOption
                           "give at least one page");
     }
     return {model, plan, engine};
+}
+
+std::vector<Engine> make_engines(const std::shared_ptr<const Model>& model,
+                                 const CommonOptions& options,
+                                 const std::vector<std::string>& plans) {
+    std::vector<Engine> engines;
+    CommonOptions own = options;
+    for (size_t i = 0; i < std::max<size_t>(plans.size(), 1); ++i) {
+        own.plan = plans.empty() ? "" : plans[i];
+        engines.push_back(make_engine(model, own));
+    }
+    return engines;
 }
 
 Engine make_reference_engine(const std::shared_ptr<const Model>& model,

@@ -42,6 +42,8 @@ CLI::Option* add_model(CLI::App& app, CommonOptions& options);
 void add_run_flags(CLI::App& app, CommonOptions& options);
 /// --plan, --kv-budget, --chunk.
 void add_cache_flags(CLI::App& app, CommonOptions& options);
+/// The same with a --plan that may be given again, for commands that run several side by side.
+void add_cache_flags(CLI::App& app, CommonOptions& options, std::vector<std::string>& plans);
 
 /// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty,
 /// --seed,
@@ -58,7 +60,12 @@ std::shared_ptr<const Model> load_model(const CommonOptions& options);
 /// sequences at a time.
 Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options,
                    int64_t num_sequences = 1);
-/// The same without plan and budget: what compressed models are compared with.
+/// An engine for each of these plans; without one, one of the uncompressed cache. The options' own
+/// plan is not asked.
+std::vector<Engine> make_engines(const std::shared_ptr<const Model>& model,
+                                 const CommonOptions& options,
+                                 const std::vector<std::string>& plans);
+/// The same as make_engine() without plan and budget: what compressed models are compared with.
 Engine make_reference_engine(const std::shared_ptr<const Model>& model,
                              const CommonOptions& options);
 /// The tokenizer of MODEL.

@@ -17,6 +17,7 @@ namespace lowkey::cli {
 namespace {
 
 struct Options : CommonOptions {
+    std::vector<std::string> plans;
     std::string text;
     std::string ids;
     std::optional<int64_t> length;
@@ -74,36 +75,7 @@ void print_table(const Perplexity& result) {
     }
 }
 
-void run(const Options& options) {
-    const auto texts = read_tokens(options);
-    const auto windows = read_windows(options, texts);
-    const auto model = load_model(options);
-    PerplexityOptions how;
-    how.prefill = options.prefill;
-    if (options.bos) how.bos = read_generation_config(*model->weights().checkpoint).bos_id;
-    if (options.bos && !how.bos) {
-        throw UsageError("the model names no bos token", options.model, "leave --bos out");
-    }
-    Engine engine = make_engine(model, options);
-    if (engine.layout().prefill_attention() == PrefillAttention::kExact && !options.prefill) {
-        std::fprintf(stderr,
-                     "lowkey: note: prompts attend exactly under this plan, so this scores the "
-                     "uncompressed model; give --prefill to score what is decoded through the "
-                     "cache\n");
-    }
-    std::optional<Engine> reference;
-    if (options.reference) reference.emplace(make_reference_engine(model, options));
-
-    std::optional<Progress> progress;
-    how.on_progress = [&](int64_t done, int64_t total, std::optional<double> nll) {
-        if (!progress) progress.emplace("perplexity", total);
-        progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
-    };
-    const Perplexity result =
-        evaluate_perplexity(engine, windows, how, reference ? &*reference : nullptr);
-    progress.reset();
-
-    if (!options.json) return print_table(result);
+nlohmann::json result_json(const Perplexity& result) {
     nlohmann::json json = {{"perplexity", result.perplexity()},
                            {"nll", result.nll},
                            {"tokens", result.tokens},
@@ -115,7 +87,64 @@ void run(const Options& options) {
         json["reference_perplexity"] = std::exp(result.reference->nll);
         json["reference_nll"] = result.reference->nll;
     }
-    print_json(json);
+    return json;
+}
+
+void print(const Options& options, const std::vector<Perplexity>& results) {
+    if (options.json) {
+        if (results.size() == 1) return print_json(result_json(results.front()));
+        nlohmann::json all = nlohmann::json::array();
+        for (size_t i = 0; i < results.size(); ++i) {
+            nlohmann::json& own = all.emplace_back(result_json(results[i]));
+            own["plan"] = options.plans[i];
+        }
+        return print_json({{"plans", std::move(all)}});
+    }
+    for (size_t i = 0; i < results.size(); ++i) {
+        if (results.size() > 1) std::printf("%s%s\n", i > 0 ? "\n" : "", options.plans[i].c_str());
+        print_table(results[i]);
+    }
+}
+
+/// Says so where the score is not what a plan's name promises.
+void note_exact_prompts(const Options& options, const std::vector<Engine>& engines) {
+    if (options.prefill) return;
+    const bool any = std::any_of(engines.begin(), engines.end(), [](const Engine& engine) {
+        return engine.layout().prefill_attention() == PrefillAttention::kExact;
+    });
+    if (!any) return;
+    std::fprintf(stderr,
+                 "lowkey: note: prompts attend exactly under this plan, so this scores the "
+                 "uncompressed model; give --prefill to score what is decoded through the "
+                 "cache\n");
+}
+
+void run(const Options& options) {
+    const auto texts = read_tokens(options);
+    const auto windows = read_windows(options, texts);
+    const auto model = load_model(options);
+    PerplexityOptions how;
+    how.prefill = options.prefill;
+    if (options.bos) how.bos = read_generation_config(*model->weights().checkpoint).bos_id;
+    if (options.bos && !how.bos) {
+        throw UsageError("the model names no bos token", options.model, "leave --bos out");
+    }
+    std::vector<Engine> engines = make_engines(model, options, options.plans);
+    note_exact_prompts(options, engines);
+    std::optional<Engine> reference;
+    if (options.reference) reference.emplace(make_reference_engine(model, options));
+
+    std::optional<Progress> progress;
+    how.on_progress = [&](int64_t done, int64_t total, std::optional<double> nll) {
+        if (!progress) progress.emplace("perplexity", total);
+        progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
+    };
+    std::vector<Engine*> running;
+    for (Engine& engine : engines) running.push_back(&engine);
+    const std::vector<Perplexity> results =
+        evaluate_perplexities(running, windows, how, reference ? &*reference : nullptr);
+    progress.reset();
+    print(options, results);
 }
 
 }  // namespace
@@ -133,7 +162,7 @@ void add_eval_perplexity(CLI::App& eval) {
         "Example: lowkey eval perplexity MODEL --text test.txt --plan a.plan --reference");
     add_model(*app, *options);
     add_run_flags(*app, *options);
-    add_cache_flags(*app, *options);
+    add_cache_flags(*app, *options, options->plans);
     app->add_option("--text", options->text, "text file; - is standard input")->type_name("FILE");
     app->add_option("--ids", options->ids,
                     "instead: safetensors file with int64 input_ids [n] or [n_seq, length]")

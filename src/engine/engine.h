@@ -38,6 +38,7 @@ public:
 
     [[nodiscard]] const Model& model() const { return *model_; }
     [[nodiscard]] const CacheLayout& layout() const { return *layout_; }
+    [[nodiscard]] const EngineOptions& options() const { return options_; }
     [[nodiscard]] std::unique_ptr<SequenceCache> new_sequence();
 
     /// Throws BudgetError, naming the bytes needed, when a sequence could not grow by a prompt and

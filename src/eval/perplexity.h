@@ -54,11 +54,19 @@ struct Perplexity {
     [[nodiscard]] double perplexity() const;
 };
 
-/// Scores windows, each a sequence of its own whose cache is freed before the next. With a
-/// `reference` engine (of the same vocabulary; usually the same model under the uncompressed plan)
-/// every window runs through both, in the same way. Memory beside the caches: a window's last
-/// hidden vectors and a block of logits for each engine. Throws UsageError when a window leaves no
-/// target to score or does not fit the context, BudgetError when its cache does not fit.
+/// Scores windows under several plans: each engine's result, as if it ran alone. The engines are
+/// made of one model; what is prefilled of a window is computed once for all plans that attend to
+/// it exactly (see prefill_shared()). A window is a sequence of its own, whose caches are freed
+/// before the next. With a `reference` engine (of the same vocabulary; usually the same model under
+/// the uncompressed plan) every window runs through that too, in the same way. Progress is that of
+/// all engines together, its NLL the first one's. Memory beside the caches: a window's last hidden
+/// vectors and a block of logits for each engine. Throws UsageError when a window leaves no target
+/// to score or does not fit the context, BudgetError when a cache does not fit.
+std::vector<Perplexity> evaluate_perplexities(std::span<Engine* const> engines,
+                                              std::span<const std::span<const int32_t>> windows,
+                                              const PerplexityOptions& options = {},
+                                              Engine* reference = nullptr);
+/// The same of one engine.
 Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const int32_t>> windows,
                                const PerplexityOptions& options = {}, Engine* reference = nullptr);
 
