@@ -33,17 +33,18 @@ constexpr char kStyle[] =
     ".line { fill: none; stroke-width: 2; } .dashed { stroke-dasharray: 6 4; }\n"
     "</style>\n";
 
-/// An axis from 0 to a multiple of `step`, which is 1, 2 or 5 times a power of ten.
+/// An axis from 0 to a multiple of `step`, which is 1, 2 or 5 times a power of ten if not given.
 struct Axis {
     double step = 1;
     double end = 1;
 
-    explicit Axis(double largest) {
+    explicit Axis(double largest, double given_step = 0) {
         if (!(largest > 0)) return;
         const double rough = largest / kTicks;
         const double power = std::pow(10.0, std::floor(std::log10(rough)));
         const double digit = rough / power;
         step = power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
+        if (given_step > 0) step = given_step;
         end = step * std::ceil(largest / step);
     }
     [[nodiscard]] int num_ticks() const { return static_cast<int>(std::lround(end / step)); }
@@ -120,7 +121,7 @@ std::string draw_line_plot(const LinePlot& plot) {
             largest_y = std::max(largest_y, y);
         }
     }
-    const Axis x(largest_x);
+    const Axis x(largest_x, plot.x_step);
     const Axis y(largest_y);
     std::string svg = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} "

@@ -17,6 +17,7 @@ struct LinePlot {
     std::string x_label;  ///< with its unit
     std::string y_label;
     std::vector<Line> lines = {};
+    double x_step = 0;  ///< between numbers on the axis; 0: a round one
 };
 
 /// One SVG document, light or dark as its viewer is. Every point tells its numbers on hover.
