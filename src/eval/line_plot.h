@@ -27,6 +27,7 @@ struct LinePlot {
     bool dots = true;
     double width = 720;
     double height = 420;
+    double x_step = 0;  ///< between numbers on the x axis; 0: a round one
 };
 
 /// One SVG chart, light or dark as its viewer is. Every point tells its numbers on hover.

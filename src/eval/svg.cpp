@@ -133,7 +133,7 @@ double width_of(std::string_view words) {
     return width;
 }
 
-Axis::Axis(double least, double largest, int ticks) {
+Axis::Axis(double least, double largest, int ticks, double given_step) {
     if (!(largest > least)) {
         // One value alone: a range around it.
         const double around = std::max(std::abs(largest), 1.0) / 2;
@@ -145,6 +145,7 @@ Axis::Axis(double least, double largest, int ticks) {
     const double power = std::pow(10.0, std::floor(std::log10(rough)));
     const double digit = rough / power;
     step = power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
+    if (given_step > 0) step = given_step;
     // What lies on a mark but for rounding lies on it.
     constexpr double kSlack = 1e-9;
     low = step * std::floor(least / step + kSlack);
