@@ -12,6 +12,12 @@
 namespace lowkey {
 namespace {
 
+// Scores of a window, means over its targets; the last three with a reference only.
+constexpr char kNll[] = "nll";
+constexpr char kReferenceNll[] = "reference_nll";
+constexpr char kKl[] = "kl";
+constexpr char kSameTop[] = "same_top";
+
 /// What one scored position adds to the means.
 struct Score {
     double nll = 0;
@@ -25,25 +31,28 @@ struct Run {
     std::vector<int32_t> tokens;
     int64_t prefill = 0;       ///< tokens of the prefill
     int64_t first_scored = 0;  ///< row whose logits are the first to be scored
+
+    [[nodiscard]] int64_t length() const { return std::ssize(tokens); }
+    [[nodiscard]] int64_t targets() const { return length() - 1 - first_scored; }
 };
 
 Run make_run(std::span<const int32_t> window, const PerplexityOptions& options) {
-    Run run;
-    if (options.bos) run.tokens.push_back(*options.bos);
-    const auto front = static_cast<int64_t>(run.tokens.size());
-    run.tokens.insert(run.tokens.end(), window.begin(), window.end());
     const auto length = static_cast<int64_t>(window.size());
-    run.prefill = front + options.prefill.value_or(length);
-    run.first_scored = front + options.prefill.value_or(0);
     if (options.prefill && *options.prefill < 0) {
         throw UsageError("prefill of " + std::to_string(*options.prefill) + " tokens", "",
                          "give 0 or more");
     }
-    if (run.first_scored + 1 >= front + length) {
+    if (options.prefill.value_or(0) >= length - 1) {
         throw UsageError("windows of " + std::to_string(length) + " tokens have no target after " +
                              std::to_string(options.prefill.value_or(0)) + " prefilled tokens",
                          "", "use longer windows or a shorter prefill");
     }
+    Run run;
+    if (options.bos) run.tokens.push_back(*options.bos);
+    const int64_t front = std::ssize(run.tokens);
+    run.tokens.insert(run.tokens.end(), window.begin(), window.end());
+    run.prefill = front + options.prefill.value_or(length);
+    run.first_scored = front + options.prefill.value_or(0);
     return run;
 }
 
@@ -102,6 +111,71 @@ std::vector<Score> score_window(const Engine& engine, const Tensor& hidden, cons
     return scores;
 }
 
+/// The means of one window.
+ItemResult mean_scores(std::span<const Score> scores, bool with_reference) {
+    Score sum;
+    int64_t same_top = 0;
+    for (const Score& score : scores) {
+        sum.nll += score.nll;
+        sum.reference_nll += score.reference_nll;
+        sum.kl += score.kl;
+        same_top += score.same_top ? 1 : 0;
+    }
+    if (!std::isfinite(sum.nll) || !std::isfinite(sum.kl)) {
+        throw Error("the model's logits are not finite", "",
+                    "the checkpoint or the plan is broken; try --dtype f32");
+    }
+    const auto targets = static_cast<double>(scores.size());
+    ItemResult result{.scores = {{kNll, sum.nll / targets}}};
+    if (with_reference) {
+        result.scores[kReferenceNll] = sum.reference_nll / targets;
+        result.scores[kKl] = sum.kl / targets;
+        result.scores[kSameTop] = static_cast<double>(same_top) / targets;
+    }
+    return result;
+}
+
+/// Runs a window through the engine, and the reference if there is one, and scores it.
+ItemResult evaluate_window(Engine& engine, Engine* reference, const Run& run,
+                           const std::function<void(int64_t done)>& on_tokens) {
+    const int64_t passes = reference != nullptr ? 2 : 1;
+    const auto sequence = engine.new_sequence();
+    const Tensor hidden =
+        run_window(engine, *sequence, run, [&](int64_t n) { on_tokens(n / passes); });
+    Tensor reference_hidden;
+    if (reference != nullptr) {
+        const auto other = reference->new_sequence();
+        reference_hidden = run_window(*reference, *other, run,
+                                      [&](int64_t n) { on_tokens((run.length() + n) / passes); });
+    }
+    ItemResult result = mean_scores(score_window(engine, hidden, run, reference, reference_hidden),
+                                    reference != nullptr);
+    result.cache = engine.usage(*sequence);
+    return result;
+}
+
+/// What windows come to together.
+Perplexity summarize(std::span<const Run> runs, std::span<const ItemResult> results,
+                     bool with_reference) {
+    Perplexity out;
+    out.windows = std::ssize(runs);
+    out.cache = results.back().cache;
+    out.cache.peak_bytes = largest_cache(results).peak_bytes;
+    for (const Run& run : runs) out.tokens += run.targets();
+    const auto mean = [&](const char* score) {
+        double sum = 0;
+        for (size_t i = 0; i < runs.size(); ++i)
+            sum += results[i].scores.at(score) * static_cast<double>(runs[i].targets());
+        return sum / static_cast<double>(out.tokens);
+    };
+    out.nll = mean(kNll);
+    if (with_reference) {
+        out.reference = {
+            .mean_kl = mean(kKl), .top1_agreement = mean(kSameTop), .nll = mean(kReferenceNll)};
+    }
+    return out;
+}
+
 }  // namespace
 
 double Perplexity::perplexity() const { return std::exp(nll); }
@@ -130,68 +204,46 @@ std::vector<std::span<const int32_t>> cut_windows(std::span<const int32_t> token
 }
 
 Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const int32_t>> windows,
-                               const PerplexityOptions& options, Engine* reference) {
+                               const PerplexityOptions& options, Engine* reference,
+                               const ItemOptions& how) {
     std::vector<Run> runs;
     int64_t total = 0;
     int64_t longest = 0;
     for (const std::span<const int32_t> window : windows) {
         runs.push_back(make_run(window, options));
-        const auto length = static_cast<int64_t>(runs.back().tokens.size());
-        total += length;
-        longest = std::max(longest, length);
+        total += runs.back().length();
+        longest = std::max(longest, runs.back().length());
     }
     if (runs.empty()) throw UsageError("there is no window to score", "", "give a longer text");
     // Refused now rather than after the first hour.
     engine.check_request(*engine.new_sequence(), longest, 0);
     if (reference != nullptr) reference->check_request(*reference->new_sequence(), longest, 0);
 
-    Perplexity result;
-    ReferenceComparison sums;
-    double nll_sum = 0;
-    int64_t same_top = 0;
-    int64_t done = 0;
-    const int64_t passes = reference != nullptr ? 2 : 1;
-    for (const Run& run : runs) {
-        const auto length = static_cast<int64_t>(run.tokens.size());
-        const auto report = [&](int64_t tokens) {
-            if (!options.on_progress) return;
-            std::optional<double> nll;
-            if (result.tokens > 0) nll = nll_sum / static_cast<double>(result.tokens);
-            options.on_progress(done + tokens, total, nll);
-        };
-        const auto sequence = engine.new_sequence();
-        const Tensor hidden =
-            run_window(engine, *sequence, run, [&](int64_t n) { report(n / passes); });
-        Tensor reference_hidden;
-        if (reference != nullptr) {
-            const auto other = reference->new_sequence();
-            reference_hidden = run_window(*reference, *other, run,
-                                          [&](int64_t n) { report((length + n) / passes); });
-        }
-        for (const Score& score : score_window(engine, hidden, run, reference, reference_hidden)) {
-            nll_sum += score.nll;
-            sums.nll += score.reference_nll;
-            sums.mean_kl += score.kl;
-            same_top += score.same_top ? 1 : 0;
-            ++result.tokens;
-        }
-        ++result.windows;
-        result.cache = engine.usage(*sequence);
-        done += length;
+    int64_t done = 0;  // tokens of finished windows
+    if (how.journal != nullptr) {
+        for (const auto& [item, result] : how.journal->finished())
+            if (item < std::ssize(runs)) done += runs[static_cast<size_t>(item)].length();
+    }
+    std::optional<double> nll;
+    const auto report = [&](int64_t tokens) {
+        if (options.on_progress) options.on_progress(done + tokens, total, nll);
+    };
+    ItemOptions steps = how;
+    steps.on_progress = [&](int64_t finished, int64_t count, double mean) {
+        if (finished > 0) nll = mean;
         report(0);
-    }
-    const auto targets = static_cast<double>(result.tokens);
-    result.nll = nll_sum / targets;
-    if (!std::isfinite(result.nll)) {
-        throw Error("the model's logits are not finite", "",
-                    "the checkpoint or the plan is broken; try --dtype f32");
-    }
-    if (reference != nullptr) {
-        result.reference = {.mean_kl = sums.mean_kl / targets,
-                            .top1_agreement = static_cast<double>(same_top) / targets,
-                            .nll = sums.nll / targets};
-    }
-    return result;
+        if (how.on_progress) how.on_progress(finished, count, mean);
+    };
+    const auto run = [&](int64_t index) {
+        const Run& window = runs[static_cast<size_t>(index)];
+        ItemResult result = evaluate_window(engine, reference, window, report);
+        done += window.length();
+        return result;
+    };
+    std::vector<std::string> names = {kNll};
+    if (reference != nullptr) names.insert(names.end(), {kReferenceNll, kKl, kSameTop});
+    const std::vector<ItemResult> results = run_items(std::ssize(runs), names, run, steps);
+    return summarize(runs, results, reference != nullptr);
 }
 
 }  // namespace lowkey
