@@ -196,7 +196,7 @@ struct RowStats {
 struct ObservedPage {
     SegmentView segment;
     PageView page;
-    double* received;
+    AttentionObserver observer;  ///< its sums from this page on
 };
 
 /// Adds up the weights of a page's tokens over all observed rows, in their order.
@@ -204,7 +204,7 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
                   Scratch& scratch) {
     const AttentionTask& task = *observed.segment.task;
     const int64_t block_tokens = std::max<int64_t>(1, kBlockRows / task.group_size);
-    for (int64_t t = task.first_observed; t < task.num_tokens; t += block_tokens) {
+    for (int64_t t = observed.observer.first_query; t < task.num_tokens; t += block_tokens) {
         const QueryBlock block{&task, t, std::min(task.num_tokens, t + block_tokens)};
         const float* q = gather_queries(block, options.softmax_scale, scratch);
         PageScores scores(block, observed.segment,
@@ -218,7 +218,7 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
                 kernels().exp_sum(x + seen.begin, seen.end - seen.begin, stats.max[at]);
                 const float inverse = 1 / stats.sum[at];
                 for (int64_t i = seen.begin; i < seen.end; ++i)
-                    observed.received[i] += static_cast<double>(x[i] * inverse);
+                    observed.observer.sums[i] += static_cast<double>(x[i] * inverse);
             }
         });
     }
@@ -264,7 +264,7 @@ public:
             m_.threads.resize(static_cast<size_t>(num_threads()));
         m_.stats.resize(tasks_.size());
         for (size_t i = 0; i < tasks_.size(); ++i) {
-            if (tasks_[i].received != nullptr) m_.stats[i].resize(tasks_[i]);
+            if (!tasks_[i].observers.empty()) m_.stats[i].resize(tasks_[i]);
         }
         list_pages();
         make_parts();
@@ -398,7 +398,7 @@ private:
 
     void finish(const QueryBlock& block, const AttentionState& state) {
         write_out(block, state);
-        if (block.task->received == nullptr) return;
+        if (block.task->observers.empty()) return;
         m_.stats[static_cast<size_t>(block.task - tasks_.data())].keep(block, state);
     }
 
@@ -406,14 +406,17 @@ private:
         std::vector<ObservedPage> observed;
         std::vector<size_t> task_of;
         for (size_t i = 0; i < tasks_.size(); ++i) {
-            if (tasks_[i].received == nullptr) continue;
-            double* received = tasks_[i].received;
+            int64_t before = 0;  // tokens of the pages so far
             for (const SegmentPages& segment : segments_of(i)) {
+                if (tasks_[i].observers.empty()) break;
                 for (int64_t p = segment.begin; p < segment.end; ++p) {
                     const PageView& page = m_.pages[static_cast<size_t>(p)];
-                    observed.push_back({segment.segment, page, received});
-                    task_of.push_back(i);
-                    received += page.num_tokens;
+                    for (AttentionObserver observer : tasks_[i].observers) {
+                        observer.sums += before;
+                        observed.push_back({segment.segment, page, observer});
+                        task_of.push_back(i);
+                    }
+                    before += page.num_tokens;
                 }
             }
         }
