@@ -117,9 +117,9 @@ void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Til
         return;
     }
     auto block = [&]<int R>(int64_t row) {
-        // As many as leave registers for the keys.
-        constexpr int kTogether = kTileVecs > 1 ? 1 : R <= 2 ? 4 : 2;
-        const ReadAhead read_ahead(tiles, dim * kTileTokens * 2, false);
+        // With few rows memory is the limit, and reading in order the fastest.
+        constexpr int kTogether = kTileVecs > 1 || R <= 2 ? 1 : 2;
+        const ReadAhead read_ahead(tiles, dim * kTileTokens * 2, R <= 2 && dim == 4 * kLanes);
         const auto score = [&]<int T>(int64_t t) {
             score_tiles_bf16<R, T>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
                                    read_ahead, out + row * out_stride + t * kTileTokens,
