@@ -6,11 +6,11 @@ import sys
 import tempfile
 
 
-def run(args):
-    """A lowkey command's JSON, and its peak resident memory in MiB."""
+def run(args, quiet=("--quiet",)):
+    """A lowkey command's JSON, and its peak resident memory in MiB. `quiet`: () for commands that show no progress."""
     print("$", *args, file=sys.stderr, flush=True)
     with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen([*args, "--json", "--quiet"], stdout=out)
+        process = subprocess.Popen([*args, "--json", *quiet], stdout=out)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             sys.exit(f"failed: {' '.join(args)}")

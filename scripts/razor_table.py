@@ -1,14 +1,105 @@
 #!/usr/bin/env python3
 """Compares token policies at equal bytes: the tables of docs/razor.md.
 
-    scripts/razor_table.py small --haystack essays/ --text book.txt --lengths 1024 2048 4096
+    scripts/razor_table.py MODEL --haystack essays/ --text book.txt --lengths 1024 2048 4096 --results results/
 
-Every plan is made for each length, so that it takes the bytes that RazorAttention takes there: the needle grid and the
-perplexity of what follows a prompt of that length (decoded through the cache). Progress goes to stderr."""
+For each length all plans take the same prompts, each computed once: the needle grid, and the perplexity of what follows
+a prompt of that length, decoded through the cache. The baselines get as many whole pages per KV head as RazorAttention
+takes on average, rounded up, less the tokens that are decoded. Cells are printed as they come, the table at the end; what
+--results holds already is not run again. Progress goes to stderr."""
 import argparse
+import json
+import os
 import tempfile
 
 from program import run
+
+TILE = 16  # tokens
+PAGE_BYTES = 32 * 1024
+LEAST_OBSERVED = 33  # SnapKV's last queries, and a token that they choose
+
+
+class Table:
+    def __init__(self, a, folder):
+        self.a = a
+        self.folder = folder
+        info, _ = run([a.lowkey, "info", a.model], quiet=())
+        self.heads = info["num_layers"] * info["num_kv_heads"]
+        self.page_tokens = PAGE_BYTES * self.heads // info["kv_bytes_per_token"] // TILE * TILE
+        self.window = ["--window", str(a.window), "--window-fraction", str(a.window_fraction)]
+        self.retrieval = self.find_heads("heads.json", a.echo)
+        self.induction_only = self.find_heads("induction.json", 0)
+
+    def json(self, name, command):
+        """What a command prints, kept under a name."""
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(path):
+            result, _ = run(command)
+            with open(path + ".new", "w") as file:
+                json.dump(result, file)
+            os.rename(path + ".new", path)
+        with open(path) as file:
+            return json.load(file)
+
+    def find_heads(self, name, echo):
+        a = self.a
+        found = self.json(name, [a.lowkey, "plan", a.model, "--method", "razor", *self.window, "--induction",
+                                 str(a.induction), "--echo", str(echo), "-o", os.path.join(self.folder, "heads.plan")])
+        return [f"{layer}:{head}" for layer, head in found["retrieval_heads"]]
+
+    def plan(self, row, length, flags):
+        path = os.path.join(self.folder, f"{row.replace(' ', '-').replace(',', '')}-{length}.plan")
+        if not os.path.exists(path):
+            run([self.a.lowkey, "plan", self.a.model, *flags, "-o", path])
+        return path
+
+    def razor(self, heads, *flags):
+        return ["--method", "razor", *self.window, "--retrieval-heads", ",".join(heads) or "none", *flags]
+
+    def plans(self, length):
+        """The plan of each row."""
+        a = self.a
+        razor = self.plan("razor", length, self.razor(self.retrieval))
+        shown, _ = run([a.lowkey, "inspect", razor, "--context", str(length)], quiet=())
+        pages = -(-shown["cache"]["bytes_allocated"] // (PAGE_BYTES * self.heads))
+        tokens = max(LEAST_OBSERVED, min(length, pages * self.page_tokens - a.scored))
+        # The first page holds the sinks, and a window crosses one border between pages.
+        window = max(1, min(length, (pages - 2) * self.page_tokens))
+        rows = {
+            "full": ["--method", "full"],
+            "razor": self.razor(self.retrieval),
+            "razor without echo heads": self.razor(self.induction_only),
+            "razor, random heads": ["--method", "razor", *self.window, "--random-heads", str(len(self.retrieval))],
+            "razor without compensation": self.razor(self.retrieval, "--no-compensation"),
+            "streaming": ["--method", "streaming", "--window", str(window)],
+            "h2o": ["--method", "h2o", "--recent", str(tokens - tokens // 2), "--heavy", str(tokens // 2)],
+            "snapkv": ["--method", "snapkv", "--capacity", str(tokens)],
+            "pyramidkv": ["--method", "pyramidkv", "--capacity", str(tokens)],
+        }
+        return {row: self.plan(row, length, flags) for row, flags in rows.items() if not a.only or row in a.only}
+
+    def measure(self, length):
+        """{row: cell} of one length."""
+        a = self.a
+        plans = self.plans(length)
+        with_plans = [flag for path in plans.values() for flag in ("--plan", path)]
+        suffix = f"{length}-{len(plans)}"
+        needle = self.json(f"needle-{suffix}.json", [
+            a.lowkey, "eval", "needle", a.model, "--haystack", a.haystack, "--depths", a.depths, "--trials",
+            str(a.trials), "--needles", str(a.needles), *(["--decode-question"] if a.decode_question else []),
+            "--lengths", str(length), *with_plans, "--resume", os.path.join(self.folder, f"needle-{suffix}.jsonl")])
+        scored = self.json(f"perplexity-{suffix}.json", [
+            a.lowkey, "eval", "perplexity", a.model, "--text", a.text, "--length", str(length + a.scored), "--prefill",
+            str(length), "--sequences", str(a.sequences), *with_plans]) if a.sequences else None
+        cells = {}
+        for i, row in enumerate(plans):
+            found = needle["plans"][i]
+            cells[row] = f"{found['mean']:.2f}"
+            if scored:
+                cells[row] += f", {scored['plans'][i]['perplexity']:.2f}"
+            cells[row] += f" ({found['cache']['ratio']:.2f})"
+            print(f"{length} tokens, {row}: {cells[row]}", flush=True)
+        return cells
 
 
 def main():
@@ -26,59 +117,23 @@ def main():
     parser.add_argument("--induction", type=float, default=0.14)
     parser.add_argument("--echo", type=float, default=0.01)
     parser.add_argument("--scored", type=int, default=128, help="tokens scored after each prompt")
-    parser.add_argument("--sequences", type=int, default=4, help="prompts of the perplexity, per length")
-    parser.add_argument("--only", nargs="+", help="rows to run, by name")
+    parser.add_argument("--sequences", type=int, default=4, help="prompts of the perplexity, per length; 0: none")
+    parser.add_argument("--only", nargs="+", help="rows to run, by name (two or more)")
     parser.add_argument("--decode-question", action="store_true", help="ask after the text was compressed")
+    parser.add_argument("--results", help="folder that keeps plans and results")
     a = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as folder:
-        plan = f"{folder}/plan"
-        window = ["--window", str(a.window), "--window-fraction", str(a.window_fraction)]
-        razor = ["--method", "razor", *window]
-        found, _ = run([a.lowkey, "plan", a.model, *razor, "--induction", str(a.induction), "--echo", str(a.echo),
-                        "-o", plan])
-        heads = found["retrieval_heads"]
-        # The same heads in every row: scores are not computed again.
-        named = ["--retrieval-heads", ",".join(f"{layer}:{head}" for layer, head in heads) or "none"]
-        induction_only, _ = run([a.lowkey, "plan", a.model, *razor, "--induction", str(a.induction), "--echo", "0",
-                                 "-o", plan])
-        without_echo = ["--retrieval-heads", ",".join(f"{layer}:{head}" for layer, head
-                                                      in induction_only["retrieval_heads"]) or "none"]
-        rows = {
-            "full": lambda share: None,
-            "razor": lambda share: [*razor, *named],
-            "razor without echo heads": lambda share: [*razor, *without_echo],
-            "razor, random heads": lambda share: [*razor, "--random-heads", str(len(heads))],
-            "razor without compensation": lambda share: [*razor, *named, "--no-compensation"],
-            "streaming": lambda share: ["--method", "streaming", "--keep", f"{share:.4f}"],
-            "h2o": lambda share: ["--method", "h2o", "--keep", f"{share:.4f}"],
-            "snapkv": lambda share: ["--method", "snapkv", "--keep", f"{share:.4f}"],
-            "pyramidkv": lambda share: ["--method", "pyramidkv", "--keep", f"{share:.4f}"],
-        }
-        print(f"{len(heads)} retrieval heads: " + " ".join(f"{layer}:{head}" for layer, head in heads) + "\n")
-        print("| | " + " | ".join(f"{n} tokens" for n in a.lengths) + " |")
-        print("|---" * (len(a.lengths) + 1) + "|", flush=True)
-        shares = {}
-        needle = ["--haystack", a.haystack, "--depths", a.depths, "--trials", str(a.trials), "--needles",
-                  str(a.needles), *(["--decode-question"] if a.decode_question else [])]
-        for name, make in rows.items():
-            if a.only and name not in a.only and name != "razor":
-                continue
-            cells = []
-            for n in a.lengths:
-                flags = make(shares.get(n, 1.0))
-                with_plan = []
-                if flags is not None:
-                    run([a.lowkey, "plan", a.model, *flags, "-o", plan])
-                    with_plan = ["--plan", plan]
-                found, _ = run([a.lowkey, "eval", "needle", a.model, *needle, "--lengths", str(n), *with_plan])
-                scored, _ = run([a.lowkey, "eval", "perplexity", a.model, "--text", a.text, "--length", str(n + a.scored),
-                              "--prefill", str(n), "--sequences", str(a.sequences), *with_plan])
-                ratio = found["cache"]["ratio"]
-                if name == "razor":
-                    shares[n] = min(1.0, ratio)
-                cells.append(f"{found['mean']:.2f}, {scored['perplexity']:.2f} ({ratio:.2f})")
-            print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = a.results or temporary
+        os.makedirs(folder, exist_ok=True)
+        table = Table(a, folder)
+        print(f"{len(table.retrieval)} of {table.heads} KV heads retrieve: {' '.join(table.retrieval)}; without echo "
+              f"heads: {' '.join(table.induction_only)}\n", flush=True)
+        columns = [table.measure(length) for length in a.lengths]
+    print("\n| | " + " | ".join(f"{n} tokens" for n in a.lengths) + " |")
+    print("|---" * (len(a.lengths) + 1) + "|")
+    for row in columns[0]:
+        print(f"| {row} | " + " | ".join(column[row] for column in columns) + " |")
 
 
 if __name__ == "__main__":

@@ -365,7 +365,7 @@ struct RowStats {
 struct ObservedPage {
     SegmentView segment;
     PageView page;
-    double* received;
+    AttentionObserver observer;  ///< its sums from this page on
 };
 
 /// Adds up the weights of a page's tokens over all observed rows, in their order.
@@ -373,7 +373,7 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
                   Scratch& scratch) {
     const AttentionTask& task = *observed.segment.task;
     const int64_t block_tokens = std::max<int64_t>(1, kBlockRows / task.group_size);
-    for (int64_t t = task.first_observed; t < task.num_tokens; t += block_tokens) {
+    for (int64_t t = observed.observer.first_query; t < task.num_tokens; t += block_tokens) {
         const Block block{&task, t, std::min(task.num_tokens, t + block_tokens), {0, 0}};
         const float* q = gather_queries(block, options.softmax_scale, scratch);
         PageScores scores(block, observed.segment,
@@ -387,7 +387,7 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
                 kernels().exp_sum(x + seen.begin, seen.end - seen.begin, stats.max[at]);
                 const float inverse = 1 / stats.sum[at];
                 for (int64_t i = seen.begin; i < seen.end; ++i)
-                    observed.received[i] += static_cast<double>(x[i] * inverse);
+                    observed.observer.sums[i] += static_cast<double>(x[i] * inverse);
             }
         });
     }
@@ -399,15 +399,18 @@ void observe(std::span<const AttentionTask> tasks, const std::vector<RowStats>& 
     std::vector<size_t> task_of;
     std::vector<PageView> pages;
     for (size_t i = 0; i < tasks.size(); ++i) {
-        if (tasks[i].received == nullptr) continue;
-        double* received = tasks[i].received;
+        if (tasks[i].observers.empty()) continue;
+        int64_t before = 0;  // tokens of the pages so far
         for (const HeadCache* cache : tasks[i].caches) {
             for (int64_t s = 0; s < cache->num_segments(); ++s) {
                 cache->segment_pages(s, pages);
                 for (const PageView& page : pages) {
-                    observed.push_back({{&tasks[i], cache, s}, page, received});
-                    task_of.push_back(i);
-                    received += page.num_tokens;
+                    for (AttentionObserver observer : tasks[i].observers) {
+                        observer.sums += before;
+                        observed.push_back({{&tasks[i], cache, s}, page, observer});
+                        task_of.push_back(i);
+                    }
+                    before += page.num_tokens;
                 }
             }
         }
@@ -476,11 +479,11 @@ void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options) {
     std::vector<Scratch> scratch(static_cast<size_t>(num_threads()));
     std::vector<RowStats> stats(tasks.size());
     for (size_t i = 0; i < tasks.size(); ++i) {
-        if (tasks[i].received != nullptr) stats[i].resize(tasks[i]);
+        if (!tasks[i].observers.empty()) stats[i].resize(tasks[i]);
     }
     const auto finish = [&](const Block& block, const AttentionState& state) {
         write_out(block, state);
-        if (block.task->received == nullptr) return;
+        if (block.task->observers.empty()) return;
         stats[static_cast<size_t>(block.task - tasks.data())].keep(block, state);
     };
     if (parts.size() == blocks.size()) {

@@ -8,13 +8,21 @@
 
 namespace lowkey {
 
+/// Asks for the attention that each token of a task's caches gets from the queries of tokens from
+/// `first_query` on, summed over them and the group, added to sums[i]; i counts the tokens in the
+/// order of segment_pages() over all segments of all caches.
+struct AttentionObserver {
+    double* sums = nullptr;
+    int64_t first_query = 0;
+};
+
 /// The queries of one KV head of one sequence at one layer, and what they attend to.
 struct AttentionTask {
     /// Caches of the head with disjoint tokens: the sequence's own, and while a prompt is attended
     /// to exactly, its uncompressed keys and values. A query sees the tokens at its own and earlier
     /// positions, as far as the window of their segment reaches, and the compensation token that
     /// the cache has settled for it.
-    std::vector<const HeadCache*> caches;
+    std::vector<const HeadCache*> caches = {};
     /// Queries after rotation: token t, query head g of the group at q + t · q_stride + g · q_dim.
     const float* q = nullptr;
     int64_t q_stride = 0;
@@ -28,11 +36,7 @@ struct AttentionTask {
     int64_t first_position = 0;  ///< of token 0
     /// How queries are rotated, for segments that they see from another position; may be null.
     const RotaryTable* rotary = nullptr;
-    /// Asks for the attention that each token of `caches` gets from the queries of tokens from
-    /// `first_observed` on, summed over them and the group, added to received[i]; i counts the
-    /// tokens in the order of segment_pages() over all segments of all caches. Null: nobody asks.
-    double* received = nullptr;
-    int64_t first_observed = 0;
+    std::vector<AttentionObserver> observers = {};
     /// ALiBi: a score of query head g of the group falls by alibi_slopes[g] per position of
     /// distance. [group_size], or null.
     const float* alibi_slopes = nullptr;

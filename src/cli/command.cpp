@@ -1,7 +1,7 @@
 #include "cli/command.h"
 
+#include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <utility>
@@ -13,7 +13,6 @@
 #include "base/progress.h"
 #include "base/size.h"
 #include "compress/plan_file.h"
-#include "engine/generation_config.h"
 #include "io/safetensors.h"
 #include "kernels/kernels.h"
 
@@ -47,14 +46,31 @@ void add_run_flags(CLI::App& app, CommonOptions& options) {
         ->excludes(quiet);
 }
 
-void add_cache_flags(CLI::App& app, CommonOptions& options) {
-    app.add_option("--plan", options.plan, "cache plan (default: the uncompressed cache)")
-        ->type_name("PLAN");
+namespace {
+
+void add_pool_flags(CLI::App& app, CommonOptions& options) {
     app.add_option("--kv-budget", options.kv_budget, "hard limit of the KV cache, as 512MiB");
     app.add_option("--chunk,--prefill-chunk", options.prefill_chunk,
                    "prompt tokens that are computed at a time")
         ->check(CLI::Range(int64_t{1}, kMaxModelSize))
         ->capture_default_str();
+}
+
+}  // namespace
+
+void add_cache_flags(CLI::App& app, CommonOptions& options) {
+    app.add_option("--plan", options.plan, "cache plan (default: the uncompressed cache)")
+        ->type_name("PLAN");
+    add_pool_flags(app, options);
+}
+
+void add_cache_flags(CLI::App& app, CommonOptions& options, std::vector<std::string>& plans) {
+    app.add_option("--plan", plans,
+                   "cache plan (default: the uncompressed cache); given again, all plans run side "
+                   "by side and share what they compute alike")
+        ->type_name("PLAN")
+        ->allow_extra_args(false);  // a MODEL may follow
+    add_pool_flags(app, options);
 }
 
 void add_generation_flags(CLI::App& app, GenerationOptions& generation) {
@@ -82,15 +98,6 @@ void add_generation_flags(CLI::App& app, GenerationOptions& generation) {
     app.add_option("--stop", generation.stop, "end before this text; may be given again")
         ->type_name("S")
         ->allow_extra_args(false);
-}
-
-std::string model_directory(const std::string& model) {
-    if (model != "small" || std::filesystem::exists(model)) return model;
-    for (const char* place : {LOWKEY_SMALL_MODEL, LOWKEY_INSTALLED_SMALL_MODEL}) {
-        if (std::filesystem::exists(place)) return place;
-    }
-    throw FileError("the built-in model is not there", LOWKEY_INSTALLED_SMALL_MODEL,
-                    "install lowkey again");
 }
 
 void apply_run_flags(const CommonOptions& options) {
@@ -130,6 +137,18 @@ Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOption
                           "give at least one page");
     }
     return {model, plan, engine};
+}
+
+std::vector<Engine> make_engines(const std::shared_ptr<const Model>& model,
+                                 const CommonOptions& options,
+                                 const std::vector<std::string>& plans) {
+    std::vector<Engine> engines;
+    CommonOptions own = options;
+    for (size_t i = 0; i < std::max<size_t>(plans.size(), 1); ++i) {
+        own.plan = plans.empty() ? "" : plans[i];
+        engines.push_back(make_engine(model, own));
+    }
+    return engines;
 }
 
 Engine make_reference_engine(const std::shared_ptr<const Model>& model,
@@ -174,22 +193,6 @@ std::string read_text(const std::string& path) {
         return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     const MappedFile file(path);
     return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
-std::optional<int32_t> leading_token(const Tokenizer& tokenizer) {
-    const std::vector<int32_t> ids = tokenizer.encode("", true);
-    if (ids.empty()) return std::nullopt;
-    return ids.front();
-}
-
-int32_t document_start(const Tokenizer& tokenizer, const Model& model) {
-    if (const auto leading = leading_token(tokenizer); leading) return *leading;
-    const Checkpoint& checkpoint = *model.weights().checkpoint;
-    const GenerationConfig config = read_generation_config(checkpoint, &tokenizer);
-    if (config.bos_id) return *config.bos_id;
-    if (!config.eos_ids.empty()) return config.eos_ids.front();
-    throw UsageError("the model names no token that begins a text", checkpoint.config_path(),
-                     "calibrate with --text");
 }
 
 void print_now(std::string_view text) {

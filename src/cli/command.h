@@ -11,6 +11,8 @@
 
 #include "engine/engine.h"
 #include "engine/generation.h"
+#include "engine/generation_config.h"
+#include "io/model_directory.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
@@ -40,6 +42,8 @@ CLI::Option* add_model(CLI::App& app, CommonOptions& options);
 void add_run_flags(CLI::App& app, CommonOptions& options);
 /// --plan, --kv-budget, --chunk.
 void add_cache_flags(CLI::App& app, CommonOptions& options);
+/// The same with a --plan that may be given again, for commands that run several side by side.
+void add_cache_flags(CLI::App& app, CommonOptions& options, std::vector<std::string>& plans);
 
 /// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty,
 /// --seed,
@@ -52,13 +56,16 @@ void apply_run_flags(const CommonOptions& options);
 /// The model that the options name: a directory, or `small` for the built-in one. Applies the run
 /// flags.
 std::shared_ptr<const Model> load_model(const CommonOptions& options);
-/// The directory of MODEL.
-std::string model_directory(const std::string& model);
 /// The engine of a model under the options' plan and budget; without one there is room for so many
 /// sequences at a time.
 Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options,
                    int64_t num_sequences = 1);
-/// The same without plan and budget: what compressed models are compared with.
+/// An engine for each of these plans; without one, one of the uncompressed cache. The options' own
+/// plan is not asked.
+std::vector<Engine> make_engines(const std::shared_ptr<const Model>& model,
+                                 const CommonOptions& options,
+                                 const std::vector<std::string>& plans);
+/// The same as make_engine() without plan and budget: what compressed models are compared with.
 Engine make_reference_engine(const std::shared_ptr<const Model>& model,
                              const CommonOptions& options);
 /// The tokenizer of MODEL.
@@ -69,12 +76,6 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options);
 std::vector<std::vector<int32_t>> read_ids(const std::string& path);
 /// A whole text file; "-" is standard input. Throws FileError.
 std::string read_text(const std::string& path);
-
-/// The token that this tokenizer puts before every prompt, if it does.
-std::optional<int32_t> leading_token(const Tokenizer& tokenizer);
-/// A token that begins a document: the leading token, else the configuration's bos, else eos.
-/// Throws UsageError if none.
-int32_t document_start(const Tokenizer& tokenizer, const Model& model);
 
 /// Writes text to standard output at once, as it comes from a model.
 void print_now(std::string_view text);

@@ -12,31 +12,38 @@ namespace lowkey::cli {
 namespace {
 
 struct Options : CommonOptions {
+    std::vector<std::string> plans;
     std::string haystack;
     std::string plot;
     std::string resume;
     NeedleOptions needle;
 };
 
-HeatMap draw_grid(const NeedleOptions& options, const NeedleResult& result) {
-    HeatMap map{.title = fmt::format("numbers found, mean {:.3f}", result.mean),
+/// What a result is called beside others: its plan.
+std::string name_of(const Options& options, size_t index) {
+    return options.plans.empty() ? "uncompressed" : options.plans[index];
+}
+
+HeatMap draw_grid(const Options& options, const NeedleResult& result, const std::string& title) {
+    const NeedleOptions& needle = options.needle;
+    HeatMap map{.title = fmt::format("{}, mean {:.3f}", title, result.mean),
                 .row_label = "depth",
                 .column_label = "tokens",
                 .low = 0,
                 .high = 1};
-    map.columns.reserve(options.lengths.size());
-    for (const int64_t length : options.lengths) map.columns.push_back(std::to_string(length));
-    for (size_t d = 0; d < options.depths.size(); ++d) {
-        map.rows.push_back(fmt::format("{:g}", options.depths[d]));
+    map.columns.reserve(needle.lengths.size());
+    for (const int64_t length : needle.lengths) map.columns.push_back(std::to_string(length));
+    for (size_t d = 0; d < needle.depths.size(); ++d) {
+        map.rows.push_back(fmt::format("{:g}", needle.depths[d]));
         std::vector<double>& row = map.values.emplace_back();
-        for (size_t l = 0; l < options.lengths.size(); ++l)
-            row.push_back(result.grid[l * options.depths.size() + d].score);
+        for (size_t l = 0; l < needle.lengths.size(); ++l)
+            row.push_back(result.grid[l * needle.depths.size() + d].score);
     }
     return map;
 }
 
-void print_table(const NeedleOptions& options, const NeedleResult& result) {
-    const HeatMap grid = draw_grid(options, result);
+void print_table(const Options& options, const NeedleResult& result) {
+    const HeatMap grid = draw_grid(options, result, "");
     fmt::print("depth ");
     for (const std::string& length : grid.columns) fmt::print("{:>8}", length);
     fmt::print("\n");
@@ -49,13 +56,48 @@ void print_table(const NeedleOptions& options, const NeedleResult& result) {
     print_cache(result.cache, "after the longest prompt");
 }
 
+nlohmann::json result_json(const NeedleResult& result) {
+    nlohmann::json grid = nlohmann::json::array();
+    for (const NeedleCell& cell : result.grid)
+        grid.push_back({{"length", cell.length}, {"depth", cell.depth}, {"score", cell.score}});
+    return {{"grid", std::move(grid)}, {"mean", result.mean}, {"cache", to_json(result.cache)}};
+}
+
+void plot(const Options& options, const std::vector<NeedleResult>& results) {
+    std::vector<HeatMap> maps;
+    for (size_t i = 0; i < results.size(); ++i) {
+        const std::string title = results.size() == 1 ? "numbers found" : name_of(options, i);
+        maps.push_back(draw_grid(options, results[i], title));
+    }
+    AtomicFile file(options.plot);
+    file.write(draw_heat_maps(maps));
+    file.commit();
+}
+
+void print(const Options& options, const std::vector<NeedleResult>& results) {
+    if (options.json) {
+        if (results.size() == 1) return print_json(result_json(results.front()));
+        nlohmann::json all = nlohmann::json::array();
+        for (size_t i = 0; i < results.size(); ++i) {
+            nlohmann::json& own = all.emplace_back(result_json(results[i]));
+            own["plan"] = options.plans[i];
+        }
+        return print_json({{"plans", std::move(all)}});
+    }
+    for (size_t i = 0; i < results.size(); ++i) {
+        if (results.size() > 1) fmt::print("{}{}\n", i > 0 ? "\n" : "", name_of(options, i));
+        print_table(options, results[i]);
+    }
+}
+
 void run(const Options& options) {
     if (!options.plot.empty()) check_writable(options.plot);
     const auto texts = read_haystack(options.haystack);
     const auto tokenizer = load_tokenizer(options);
-    Engine engine = make_engine(load_model(options), options);
+    std::vector<Engine> engines = make_engines(load_model(options), options, options.plans);
     const NeedleOptions& how = options.needle;
-    nlohmann::json settings = evaluation_settings("needle", options, engine);
+    nlohmann::json settings =
+        evaluation_settings("needle", options, options.plans, engines.front());
     settings["haystack"] = fingerprint(texts);
     settings["lengths"] = how.lengths;
     settings["depths"] = how.depths;
@@ -64,21 +106,14 @@ void run(const Options& options) {
     settings["seed"] = how.seed;
     settings["kind"] = how.kind == NeedleKind::kNumber ? "number" : "sentence";
     settings["decode_question"] = how.decode_question;
-    const NeedleResult result = [&] {
+    std::vector<Engine*> running;
+    for (Engine& engine : engines) running.push_back(&engine);
+    const std::vector<NeedleResult> results = [&] {
         const ItemRun items("needle", "found", options.resume, settings);
-        return evaluate_needle(engine, *tokenizer, texts, how, items.options());
+        return evaluate_needles(running, *tokenizer, texts, how, items.options());
     }();
-    if (!options.plot.empty()) {
-        AtomicFile file(options.plot);
-        file.write(draw_heat_maps({draw_grid(how, result)}));
-        file.commit();
-    }
-    if (!options.json) return print_table(how, result);
-    nlohmann::json grid = nlohmann::json::array();
-    for (const NeedleCell& cell : result.grid)
-        grid.push_back({{"length", cell.length}, {"depth", cell.depth}, {"score", cell.score}});
-    print_json(
-        {{"grid", std::move(grid)}, {"mean", result.mean}, {"cache", to_json(result.cache)}});
+    if (!options.plot.empty()) plot(options, results);
+    print(options, results);
 }
 
 }  // namespace
@@ -89,19 +124,22 @@ void add_eval_needle(CLI::App& eval) {
     CLI::App* app = eval.add_subcommand(
         "needle", "Hides numbers in long texts and asks for one: a grid of exact matches.");
     app->footer(
-        "Example: lowkey eval needle MODEL --haystack essays/ --lengths 1024,4096 --plan a.plan");
+        "Example: lowkey eval needle MODEL --haystack essays/ --lengths 1024,4096 --plan a.plan "
+        "--plan b.plan");
     add_model(*app, *options);
     add_run_flags(*app, *options);
-    add_cache_flags(*app, *options);
+    add_cache_flags(*app, *options, options->plans);
     app->add_option("--haystack", options->haystack, "folder of text files, or one file")
         ->required()
         ->type_name("DIR");
     app->add_option("--lengths", needle.lengths, "tokens of the prompts")
         ->delimiter(',')
+        ->allow_extra_args(false)  // a MODEL may follow
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     app->add_option("--depths", needle.depths, "where the needle lies: 0 begins, 1 ends the text")
         ->delimiter(',')
+        ->allow_extra_args(false)  // a MODEL may follow
         ->capture_default_str();
     app->add_option("--needles", needle.needles, "numbers hidden; one of them is asked for")
         ->capture_default_str();

@@ -6,10 +6,12 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/progress.h"
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/item_run.h"
 #include "engine/generation_config.h"
 #include "eval/perplexity.h"
 
@@ -17,12 +19,15 @@ namespace lowkey::cli {
 namespace {
 
 struct Options : CommonOptions {
+    std::vector<std::string> plans;
     std::string text;
     std::string ids;
+    std::string resume;
     std::optional<int64_t> length;
     std::optional<int64_t> max_tokens;
     std::optional<int64_t> prefill;
     int64_t sequences = 0;
+    int64_t limit = 0;
     bool bos = false;
     bool reference = false;
 };
@@ -30,11 +35,29 @@ struct Options : CommonOptions {
 constexpr int64_t kDefaultLength = 2048;
 
 /// The token sequences to cut into windows: one text, or the rows of an ids file.
-std::vector<std::vector<int32_t>> read_tokens(const Options& options) {
+struct Tokens {
+    std::vector<std::vector<int32_t>> texts;
+    std::string fingerprint;  ///< a hash of the text, or of the ids
+};
+
+Tokens read_tokens(const Options& options) {
     if (options.text.empty() == options.ids.empty())
         throw UsageError("what to score", "", "give either --text or --ids");
-    if (options.text.empty()) return read_ids(options.ids);
-    return {load_tokenizer(options)->encode(read_text(options.text), false)};
+    Hasher hasher;
+    Tokens tokens;
+    if (options.text.empty()) {
+        tokens.texts = read_ids(options.ids);
+        for (const std::vector<int32_t>& row : tokens.texts) {
+            hasher.add(std::to_string(row.size()) + ":");  // keeps rows apart
+            hasher.add(std::as_bytes(std::span(row)));
+        }
+    } else {
+        const std::string text = read_text(options.text);
+        hasher.add(text);
+        tokens.texts = {load_tokenizer(options)->encode(text, false)};
+    }
+    tokens.fingerprint = hasher.hex();
+    return tokens;
 }
 
 std::vector<std::span<const int32_t>> read_windows(const Options& options,
@@ -56,6 +79,8 @@ std::vector<std::span<const int32_t>> read_windows(const Options& options,
             windows.push_back(window);
         }
     }
+    if (options.limit > 0 && std::ssize(windows) > options.limit)
+        windows.resize(static_cast<size_t>(options.limit));
     return windows;
 }
 
@@ -74,36 +99,36 @@ void print_table(const Perplexity& result) {
     }
 }
 
-void run(const Options& options) {
-    const auto texts = read_tokens(options);
-    const auto windows = read_windows(options, texts);
-    const auto model = load_model(options);
+/// All that a window's scores depend on.
+nlohmann::json settings_of(const Options& options, const Engine& engine, const Tokens& tokens,
+                           const PerplexityOptions& how) {
+    const auto or_null = [](const auto& value) {
+        return value ? nlohmann::json(*value) : nlohmann::json();
+    };
+    nlohmann::json settings = evaluation_settings("perplexity", options, options.plans, engine);
+    if (!options.ids.empty()) settings["tokenizer"] = nullptr;
+    settings["data"] = tokens.fingerprint;
+    settings["length"] = or_null(options.length);
+    settings["max_tokens"] = or_null(options.max_tokens);
+    settings["sequences"] = options.sequences;
+    settings["limit"] = options.limit;
+    settings["prefill"] = or_null(how.prefill);
+    settings["bos"] = or_null(how.bos);
+    settings["reference"] = options.reference;
+    return settings;
+}
+
+PerplexityOptions scoring_of(const Options& options, const Model& model) {
     PerplexityOptions how;
     how.prefill = options.prefill;
-    if (options.bos) how.bos = read_generation_config(*model->weights().checkpoint).bos_id;
+    if (options.bos) how.bos = read_generation_config(*model.weights().checkpoint).bos_id;
     if (options.bos && !how.bos) {
         throw UsageError("the model names no bos token", options.model, "leave --bos out");
     }
-    Engine engine = make_engine(model, options);
-    if (engine.layout().prefill_attention() == PrefillAttention::kExact && !options.prefill) {
-        std::fprintf(stderr,
-                     "lowkey: note: prompts attend exactly under this plan, so this scores the "
-                     "uncompressed model; give --prefill to score what is decoded through the "
-                     "cache\n");
-    }
-    std::optional<Engine> reference;
-    if (options.reference) reference.emplace(make_reference_engine(model, options));
+    return how;
+}
 
-    std::optional<Progress> progress;
-    how.on_progress = [&](int64_t done, int64_t total, std::optional<double> nll) {
-        if (!progress) progress.emplace("perplexity", total);
-        progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
-    };
-    const Perplexity result =
-        evaluate_perplexity(engine, windows, how, reference ? &*reference : nullptr);
-    progress.reset();
-
-    if (!options.json) return print_table(result);
+nlohmann::json result_json(const Perplexity& result) {
     nlohmann::json json = {{"perplexity", result.perplexity()},
                            {"nll", result.nll},
                            {"tokens", result.tokens},
@@ -115,7 +140,64 @@ void run(const Options& options) {
         json["reference_perplexity"] = std::exp(result.reference->nll);
         json["reference_nll"] = result.reference->nll;
     }
-    print_json(json);
+    return json;
+}
+
+void print(const Options& options, const std::vector<Perplexity>& results) {
+    if (options.json) {
+        if (results.size() == 1) return print_json(result_json(results.front()));
+        nlohmann::json all = nlohmann::json::array();
+        for (size_t i = 0; i < results.size(); ++i) {
+            nlohmann::json& own = all.emplace_back(result_json(results[i]));
+            own["plan"] = options.plans[i];
+        }
+        return print_json({{"plans", std::move(all)}});
+    }
+    for (size_t i = 0; i < results.size(); ++i) {
+        if (results.size() > 1) std::printf("%s%s\n", i > 0 ? "\n" : "", options.plans[i].c_str());
+        print_table(results[i]);
+    }
+}
+
+/// Says so where the score is not what a plan's name promises.
+void note_exact_prompts(const Options& options, const std::vector<Engine>& engines) {
+    if (options.prefill) return;
+    const bool any = std::any_of(engines.begin(), engines.end(), [](const Engine& engine) {
+        return engine.layout().prefill_attention() == PrefillAttention::kExact;
+    });
+    if (!any) return;
+    std::fprintf(stderr,
+                 "lowkey: note: prompts attend exactly under this plan, so this scores the "
+                 "uncompressed model; give --prefill to score what is decoded through the "
+                 "cache\n");
+}
+
+void run(const Options& options) {
+    const Tokens tokens = read_tokens(options);
+    const auto windows = read_windows(options, tokens.texts);
+    const auto model = load_model(options);
+    PerplexityOptions how = scoring_of(options, *model);
+    std::vector<Engine> engines = make_engines(model, options, options.plans);
+    note_exact_prompts(options, engines);
+    std::optional<Engine> reference;
+    if (options.reference) reference.emplace(make_reference_engine(model, options));
+    std::vector<Engine*> running;
+    for (Engine& engine : engines) running.push_back(&engine);
+
+    const std::vector<Perplexity> results = [&] {
+        const ItemRun items("perplexity", "nll", options.resume,
+                            settings_of(options, engines.front(), tokens, how));
+        ItemOptions steps = items.options();
+        steps.on_progress = {};  // windows are long: the line counts their tokens
+        std::optional<Progress> progress;
+        how.on_progress = [&](int64_t done, int64_t total, std::optional<double> nll) {
+            if (!progress) progress.emplace("perplexity", total, done);
+            progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
+        };
+        return evaluate_perplexities(running, windows, how, reference ? &*reference : nullptr,
+                                     steps);
+    }();
+    print(options, results);
 }
 
 }  // namespace
@@ -133,7 +215,7 @@ void add_eval_perplexity(CLI::App& eval) {
         "Example: lowkey eval perplexity MODEL --text test.txt --plan a.plan --reference");
     add_model(*app, *options);
     add_run_flags(*app, *options);
-    add_cache_flags(*app, *options);
+    add_cache_flags(*app, *options, options->plans);
     app->add_option("--text", options->text, "text file; - is standard input")->type_name("FILE");
     app->add_option("--ids", options->ids,
                     "instead: safetensors file with int64 input_ids [n] or [n_seq, length]")
@@ -145,6 +227,8 @@ void add_eval_perplexity(CLI::App& eval) {
         ->check(CLI::PositiveNumber);
     app->add_option("--sequences", options->sequences,
                     "N windows at even distances (default: all windows, side by side)")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+    app->add_option("--limit", options->limit, "only the first N of the windows")
         ->check(CLI::PositiveNumber);
     app->add_option("--prefill", options->prefill,
                     "tokens of a window that are prefilled (default: all)")
@@ -152,6 +236,7 @@ void add_eval_perplexity(CLI::App& eval) {
     app->add_flag("--bos", options->bos, "put the model's bos token in front of every window");
     app->add_flag("--reference", options->reference,
                   "also run the uncompressed cache, and report how far the model moves from it");
+    add_resume_flag(*app, options->resume);
     app->callback([options] { run(*options); });
 }
 

@@ -51,6 +51,7 @@ void run(const Options& options) {
     settings["lengths"] = how.lengths;
     settings["samples"] = how.samples;
     settings["seed"] = how.seed;
+    settings["eos"] = how.eos_ids;
     settings["haystack"] = fingerprint(sentences);
     const RulerResult result = [&] {
         const ItemRun items("ruler", "score", options.resume, settings);
@@ -78,9 +79,11 @@ void add_eval_ruler(CLI::App& eval) {
     add_run_flags(*app, *options);
     add_cache_flags(*app, *options);
     app->add_option("--tasks", ruler.tasks, "which, separated by commas (default: all)")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->allow_extra_args(false);  // a MODEL may follow
     app->add_option("--lengths", ruler.lengths, "tokens of a prompt with its answer")
         ->delimiter(',')
+        ->allow_extra_args(false)  // a MODEL may follow
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     app->add_option("--samples,--limit", ruler.samples, "prompts per task and length")

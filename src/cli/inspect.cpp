@@ -181,7 +181,13 @@ void run(const Options& options) {
     const PlanFile file = read_plan(options.plan);
     if (!options.plot.empty()) plot(file, options);
     if (options.json) {
-        print_json(plan_to_json(file));
+        const PlanBytes bytes = plan_bytes(file, options.context);
+        nlohmann::json json = plan_to_json(file);
+        json["cache"] = to_json({.bytes_allocated = bytes.allocated,
+                                 .bytes_full = bytes.full,
+                                 .tokens = options.context,
+                                 .peak_bytes = bytes.allocated});
+        print_json(json);
     } else {
         print(file, options.context);
     }
@@ -200,7 +206,8 @@ void add_inspect(CLI::App& program) {
     app->add_option("--plot", options->plot,
                     "draw heat maps of layers and heads: scores, and bytes at --context")
         ->type_name("FILE.svg");
-    app->add_flag("--json", options->json, "print the plan's own JSON on stdout");
+    app->add_flag("--json", options->json,
+                  "print the plan's own JSON, and `cache` at --context, on stdout");
     app->callback([options] { run(*options); });
 }
 

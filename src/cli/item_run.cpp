@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mapped_file.h"
 #include "base/size.h"
+#include "kernels/kernels.h"
 
 namespace lowkey::cli {
 
@@ -18,17 +19,30 @@ void add_resume_flag(CLI::App& app, std::string& path) {
 
 nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& options,
                                    const Engine& engine) {
+    std::vector<std::string> plans;
+    if (!options.plan.empty()) plans.push_back(options.plan);
+    return evaluation_settings(evaluation, options, plans, engine);
+}
+
+nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& options,
+                                   const std::vector<std::string>& plans, const Engine& engine) {
     nlohmann::json plan;
-    if (!options.plan.empty()) {
+    for (const std::string& path : plans) {
         Hasher hasher;
-        hasher.add(MappedFile(options.plan).bytes());
-        plan = hasher.hex();
+        hasher.add(MappedFile(path).bytes());
+        if (plans.size() == 1) {
+            plan = hasher.hex();
+        } else {
+            plan.push_back(hasher.hex());
+        }
     }
     return {{"evaluation", evaluation},
             {"version", LOWKEY_VERSION},
             {"model", engine.model().fingerprint()},
+            {"tokenizer", Tokenizer::fingerprint(model_directory(options.model))},
             {"plan", plan},
             {"dtype", options.dtype},
+            {"isa", kernels().isa},
             {"chunk", options.prefill_chunk},
             {"max_context", engine.model().max_context()}};
 }

@@ -30,6 +30,7 @@ int run(int argc, char** argv) {
     lowkey::cli::add_inspect(program);
     lowkey::cli::add_logits(program);
     lowkey::cli::add_eval(program);
+    lowkey::cli::add_compare(program);
     lowkey::cli::add_bench(program);
     try {
         program.parse(argc, argv);

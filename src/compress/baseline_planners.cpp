@@ -35,6 +35,14 @@ Settings selection_settings(const PlanRequest& request) {
 
 }  // namespace
 
+PlanFile make_full_plan(const PlanRequest& request) {
+    check_settings(request.settings, {}, "full");
+    // Chunks that see the cache see everything, and take less memory than an exact prompt.
+    PlanRequest whole = request;
+    whole.prefill_attention = request.prefill_attention.value_or(PrefillAttention::kCompressed);
+    return make_token_plan(whole, "full", [](int64_t, int64_t) { return TokenPolicySpec{}; });
+}
+
 PlanFile make_streaming_plan(const PlanRequest& request) {
     check_settings(request.settings, {"sink", "window", "keep", "reindex"}, "streaming");
     refuse_with_keep(request, {"window"});

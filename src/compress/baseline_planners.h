@@ -7,6 +7,8 @@ namespace lowkey {
 // The token-dropping methods that users compare with, every head alike. Each keeps a number of
 // tokens or (--keep) a share of the prompt. They throw UsageError.
 
+/// Every token as it is: what the others are compared with. No settings.
+PlanFile make_full_plan(const PlanRequest& request);
 /// StreamingLLM (arXiv 2309.17453): sink, window or keep, reindex.
 PlanFile make_streaming_plan(const PlanRequest& request);
 /// H2O (arXiv 2306.14048): recent and heavy, or keep, half of it for each.

@@ -15,6 +15,7 @@ const std::vector<Planner>& planners() {
         {"eigen", "low-rank keys and values (Eigen Attention, arXiv 2408.05646)", make_eigen_plan},
         {"razor", "remote tokens for retrieval heads only (RazorAttention, arXiv 2407.15891)",
          make_razor_plan},
+        {"full", "every token as it is, to compare with", make_full_plan},
         {"streaming", "first tokens and a window (StreamingLLM, arXiv 2309.17453)",
          make_streaming_plan},
         {"h2o", "recent tokens and heavy hitters (H2O, arXiv 2306.14048)", make_h2o_plan},

@@ -96,18 +96,18 @@ HeadSet parse_heads(const std::string& text, const ModelConfig& config) {
     return heads;
 }
 
-/// `count` heads drawn at random, for comparison.
+/// `count` heads drawn at random, for comparison; there are so many.
 HeadSet random_heads(int64_t count, const ModelConfig& config, uint64_t seed) {
     std::vector<std::pair<int64_t, int64_t>> all;
     for (const int64_t layer : whole_layers(config)) {
         for (int64_t head = 0; head < config.num_kv_heads; ++head) all.emplace_back(layer, head);
     }
     std::mt19937_64 rng(seed);
-    for (int64_t i = 0; i < std::min(count, std::ssize(all)); ++i) {
+    for (int64_t i = 0; i < count; ++i) {
         const auto other = std::uniform_int_distribution<int64_t>(i, std::ssize(all) - 1)(rng);
         std::swap(all[static_cast<size_t>(i)], all[static_cast<size_t>(other)]);
     }
-    return {all.begin(), all.begin() + std::min(count, std::ssize(all))};
+    return {all.begin(), all.begin() + count};
 }
 
 nlohmann::json to_json(const HeadSet& heads) {
@@ -211,8 +211,9 @@ PlanFile make_razor_plan(const PlanRequest& request) {
         whole = parse_heads(*named, config);
     } else if (drawn) {
         const auto seed = integer_setting(request.settings, "seed", "--seed").value_or(0);
-        whole = random_heads(ranged_integer(request, "random-heads", 0, 0, int64_t{1} << 32),
-                             config, static_cast<uint64_t>(seed));
+        const int64_t most = std::ssize(whole_layers(config)) * config.num_kv_heads;
+        whole = random_heads(ranged_integer(request, "random-heads", 0, 0, most), config,
+                             static_cast<uint64_t>(seed));
     } else {
         whole = search_heads(request, measured);
     }

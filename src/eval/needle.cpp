@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "engine/shared_prompt.h"
 #include "eval/magic_words.h"
 #include "eval/next_token.h"
 #include "tokenizer/tokenizer.h"
@@ -98,16 +99,11 @@ void check(const NeedleOptions& options) {
     }
 }
 
-/// The answer's text, greedily.
-std::string ask(Engine& engine, SequenceCache& sequence, const Tokenizer& tokenizer,
-                const NeedlePrompt& prompt, bool decode_question) {
-    std::vector<int32_t> prefilled = prompt.text;
-    if (!decode_question)
-        prefilled.insert(prefilled.end(), prompt.question.begin(), prompt.question.end());
-    Tensor logits = engine.prefill_logits(sequence, prefilled);
-    if (decode_question) {
-        for (const int32_t id : prompt.question) logits = engine.decode(sequence, id);
-    }
+/// The answer's text, greedily, after the logits of what was prefilled.
+std::string decode_answer(const PromptTarget& target, Tensor logits, const Tokenizer& tokenizer,
+                          std::span<const int32_t> question) {
+    const auto decode = [&](int32_t id) { return target.engine->decode(*target.sequence, id); };
+    for (const int32_t id : question) logits = decode(id);
     std::vector<int32_t> answer;
     for (int64_t i = 0; i < kAnswerTokens; ++i) {
         const int32_t id = likeliest(logits.f32());
@@ -119,9 +115,36 @@ std::string ask(Engine& engine, SequenceCache& sequence, const Tokenizer& tokeni
         if (digit != std::string::npos &&
             text.find_first_not_of("0123456789", digit) != std::string::npos)
             break;
-        if (i + 1 < kAnswerTokens) logits = engine.decode(sequence, id);
+        if (i + 1 < kAnswerTokens) logits = decode(id);
     }
     return tokenizer.decode(answer, true);
+}
+
+/// What all engines make of one prompt.
+std::vector<ItemResult> ask(std::span<Engine* const> engines, const Tokenizer& tokenizer,
+                            const NeedlePrompt& prompt, bool decode_question) {
+    std::vector<std::unique_ptr<SequenceCache>> sequences;
+    std::vector<PromptTarget> targets;
+    for (Engine* engine : engines) {
+        sequences.push_back(engine->new_sequence());
+        targets.push_back({engine, sequences.back().get()});
+    }
+    std::vector<int32_t> prefilled = prompt.text;
+    std::span<const int32_t> decoded(prompt.question);
+    if (!decode_question) {
+        prefilled.insert(prefilled.end(), decoded.begin(), decoded.end());
+        decoded = {};
+    }
+    std::vector<Tensor> logits = prefill_logits_shared(targets, prefilled);
+    std::vector<ItemResult> results;
+    for (size_t i = 0; i < targets.size(); ++i) {
+        std::string text = decode_answer(targets[i], std::move(logits[i]), tokenizer, decoded);
+        const double score = answers(text, prompt.answer) ? 1 : 0;
+        results.push_back({.scores = {{kScore, score}},
+                           .answer = std::move(text),
+                           .cache = engines[i]->usage(*targets[i].sequence)});
+    }
+    return results;
 }
 
 }  // namespace
@@ -193,46 +216,67 @@ bool answers(const std::string& text, const std::string& answer) {
     return text.substr(begin, end - begin) == answer;
 }
 
-NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
-                             std::span<const std::string> haystack, const NeedleOptions& options,
-                             const ItemOptions& how) {
+std::vector<NeedleResult> evaluate_needles(std::span<Engine* const> engines,
+                                           const Tokenizer& tokenizer,
+                                           std::span<const std::string> haystack,
+                                           const NeedleOptions& options, const ItemOptions& how) {
     check(options);
+    LOWKEY_CHECK(!engines.empty());
     const std::vector<int32_t> hay = tokenize_haystack(tokenizer, haystack);
     // What cannot be is refused now, not after an hour.
     for (const int64_t length : options.lengths) {
         static_cast<void>(make_needle_prompt(tokenizer, hay, length, 0, options, options.seed));
-        engine.check_request(*engine.new_sequence(), length, kAnswerTokens);
+        for (Engine* engine : engines)
+            engine->check_request(*engine->new_sequence(), length, kAnswerTokens);
     }
+    const int64_t num_engines = std::ssize(engines);
     const int64_t num_depths = std::ssize(options.depths);
     const int64_t num_cells = std::ssize(options.lengths) * num_depths;
     const auto cell_of = [&](int64_t cell) {
         return NeedleCell{.length = options.lengths[static_cast<size_t>(cell / num_depths)],
                           .depth = options.depths[static_cast<size_t>(cell % num_depths)]};
     };
+    int64_t asked = -1;  // the trial whose results these are
+    std::vector<ItemResult> answered;
     const auto run = [&](int64_t item) {
-        const NeedleCell cell = cell_of(item / options.trials);
-        const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(item);
-        const NeedlePrompt prompt =
-            make_needle_prompt(tokenizer, hay, cell.length, cell.depth, options, seed);
-        const auto sequence = engine.new_sequence();
-        std::string text = ask(engine, *sequence, tokenizer, prompt, options.decode_question);
-        return ItemResult{.scores = {{kScore, answers(text, prompt.answer) ? 1 : 0}},
-                          .answer = std::move(text),
-                          .cache = engine.usage(*sequence)};
+        const int64_t trial = item / num_engines;
+        if (trial != asked) {
+            const NeedleCell cell = cell_of(trial / options.trials);
+            const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(trial);
+            answered =
+                ask(engines, tokenizer,
+                    make_needle_prompt(tokenizer, hay, cell.length, cell.depth, options, seed),
+                    options.decode_question);
+            asked = trial;
+        }
+        return answered[static_cast<size_t>(item % num_engines)];
     };
     const std::vector<std::string> names = {kScore};
-    const std::vector<ItemResult> results = run_items(num_cells * options.trials, names, run, how);
-    NeedleResult result;
-    for (int64_t i = 0; i < num_cells; ++i) {
-        NeedleCell cell = cell_of(i);
-        cell.score = mean_score(std::span(results).subspan(static_cast<size_t>(i * options.trials),
+    const std::vector<ItemResult> all =
+        run_items(num_cells * options.trials * num_engines, names, run, how);
+    std::vector<NeedleResult> results;
+    for (size_t e = 0; e < engines.size(); ++e) {
+        std::vector<ItemResult> own;
+        for (size_t i = e; i < all.size(); i += engines.size()) own.push_back(all[i]);
+        NeedleResult& result = results.emplace_back();
+        for (int64_t i = 0; i < num_cells; ++i) {
+            NeedleCell cell = cell_of(i);
+            cell.score = mean_score(std::span(own).subspan(static_cast<size_t>(i * options.trials),
                                                            static_cast<size_t>(options.trials)),
-                                kScore);
-        result.grid.push_back(cell);
+                                    kScore);
+            result.grid.push_back(cell);
+        }
+        result.mean = mean_score(own, kScore);
+        result.cache = largest_cache(own);
     }
-    result.mean = mean_score(results, kScore);
-    result.cache = largest_cache(results);
-    return result;
+    return results;
+}
+
+NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
+                             std::span<const std::string> haystack, const NeedleOptions& options,
+                             const ItemOptions& how) {
+    Engine* const engines[] = {&engine};
+    return evaluate_needles(engines, tokenizer, haystack, options, how).front();
 }
 
 }  // namespace lowkey

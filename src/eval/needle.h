@@ -65,8 +65,16 @@ NeedlePrompt make_needle_prompt(const Tokenizer& tokenizer, std::span<const int3
 /// Whether the first number in `text` is `answer`.
 bool answers(const std::string& text, const std::string& answer);
 
-/// The whole grid, greedy; trials are the items. Throws UsageError for options out of range and
-/// what make_needle_prompt() refuses, before the first prompt runs.
+/// The whole grid, greedy, under several plans: each engine's result, as if it ran alone. The
+/// engines are made of one model; each prompt is computed once for all plans that attend to it
+/// exactly (see prefill_shared()). Items are (trial, engine), engines innermost. Throws UsageError
+/// for options out of range and what make_needle_prompt() refuses, before the first prompt runs.
+std::vector<NeedleResult> evaluate_needles(std::span<Engine* const> engines,
+                                           const Tokenizer& tokenizer,
+                                           std::span<const std::string> haystack,
+                                           const NeedleOptions& options,
+                                           const ItemOptions& how = {});
+/// The same of one engine.
 NeedleResult evaluate_needle(Engine& engine, const Tokenizer& tokenizer,
                              std::span<const std::string> haystack, const NeedleOptions& options,
                              const ItemOptions& how = {});

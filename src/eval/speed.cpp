@@ -50,27 +50,6 @@ PrefillSpeed run_prefill(Engine& engine, std::span<const int32_t> prompt) {
     return run;
 }
 
-/// Fills a cache and decodes; the first step, which finds nothing where it was, is not counted.
-DecodeSpeed run_decode(Engine& engine, int64_t depth, const SpeedOptions& options) {
-    const auto sequence = engine.new_sequence();
-    fill_cache(*sequence, depth, options.chunk_tokens);
-    Sampler sampler({});
-    int32_t token = 0;
-    const auto step = [&] { token = sampler.sample(engine.decode(*sequence, token).f32(), {}); };
-    step();
-    DecodeSpeed run;
-    run.depth = depth;
-    run.cache_bytes = step_cache_bytes(*sequence) / 2;
-    PhaseRecorder recorder;
-    for (int64_t i = 0; i < options.generate; ++i) step();
-    run.times = recorder.times();
-    for (double& seconds : run.times.seconds) seconds /= static_cast<double>(options.generate);
-    run.cache_bytes += step_cache_bytes(*sequence) / 2;
-    run.cache = engine.usage(*sequence);
-    run.weight_bytes = step_weight_bytes(engine.model());
-    return run;
-}
-
 /// The run of median time, with the spread of all.
 template <typename Run>
 Run median(std::vector<Run> runs) {
@@ -84,17 +63,6 @@ Run median(std::vector<Run> runs) {
 MachineLimits better_of(const MachineLimits& a, const MachineLimits& b) {
     return {std::max(a.read_bytes_per_second, b.read_bytes_per_second),
             std::max(a.f32_flops, b.f32_flops), std::max(a.bf16_flops, b.bf16_flops)};
-}
-
-void check(Engine& engine, const SpeedOptions& options) {
-    LOWKEY_CHECK(options.generate > 0 && options.repeat > 0);
-    const auto sequence = engine.new_sequence();
-    for (const int64_t tokens : options.prompts) {
-        if (tokens < 1) throw UsageError("a prompt of no tokens", "", "give at least one token");
-        engine.check_request(*sequence, tokens, 0);
-    }
-    for (const int64_t depth : options.depths)
-        engine.check_request(*sequence, depth, options.generate + 1);
 }
 
 }  // namespace
@@ -190,8 +158,39 @@ double prefill_flops(const Model& model, int64_t num_tokens) {
     return flops;
 }
 
+void check_speed(Engine& engine, const SpeedOptions& options) {
+    LOWKEY_CHECK(options.generate > 0 && options.repeat > 0);
+    const auto sequence = engine.new_sequence();
+    for (const int64_t tokens : options.prompts) {
+        if (tokens < 1) throw UsageError("a prompt of no tokens", "", "give at least one token");
+        engine.check_request(*sequence, tokens, 0);
+    }
+    for (const int64_t depth : options.depths)
+        engine.check_request(*sequence, depth, options.generate + 1);
+}
+
+DecodeSpeed run_decode(Engine& engine, int64_t depth, const SpeedOptions& options) {
+    const auto sequence = engine.new_sequence();
+    fill_cache(*sequence, depth, options.chunk_tokens);
+    Sampler sampler({});
+    int32_t token = 0;
+    const auto step = [&] { token = sampler.sample(engine.decode(*sequence, token).f32(), {}); };
+    step();
+    DecodeSpeed run;
+    run.depth = depth;
+    run.cache_bytes = step_cache_bytes(*sequence) / 2;
+    PhaseRecorder recorder;
+    for (int64_t i = 0; i < options.generate; ++i) step();
+    run.times = recorder.times();
+    for (double& seconds : run.times.seconds) seconds /= static_cast<double>(options.generate);
+    run.cache_bytes += step_cache_bytes(*sequence) / 2;
+    run.cache = engine.usage(*sequence);
+    run.weight_bytes = step_weight_bytes(engine.model());
+    return run;
+}
+
 Speed measure_speed(Engine& engine, const SpeedOptions& options) {
-    check(engine, options);
+    check_speed(engine, options);
     Speed speed;
     speed.limits = measure_machine_limits(options.limits);
     const auto total =

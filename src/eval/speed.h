@@ -80,6 +80,12 @@ struct Speed {
 /// measured, for prompts and depths that do not fit.
 Speed measure_speed(Engine& engine, const SpeedOptions& options);
 
+/// One run of greedy decoding behind `depth` random tokens; the first step, which finds nothing
+/// where it was, is not counted. Leaves `read_limit` 0. Throws as measure_speed().
+DecodeSpeed run_decode(Engine& engine, int64_t depth, const SpeedOptions& options);
+/// Throws UsageError and BudgetError for prompts and depths that do not fit.
+void check_speed(Engine& engine, const SpeedOptions& options);
+
 /// Bytes of weights that a decoding step reads.
 int64_t step_weight_bytes(const Model& model);
 /// Bytes of the cache that the attention of the next step reads.

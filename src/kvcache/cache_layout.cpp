@@ -58,6 +58,15 @@ void make_segments(const HeadPlan& plan, const CacheShape& shape, const std::str
     head.sink_tiles = tiles_for(head.num_sinks);
 }
 
+/// Whether a head keeps every token as an uncompressed cache does.
+bool is_whole(const HeadPlan& head) {
+    const auto is_plain = [](const CodecSpec& spec) {
+        return spec.name == CodecSpec().name && spec.settings.empty();
+    };
+    return head.policy.name == TokenPolicySpec().name && is_plain(head.key) &&
+           is_plain(head.value) && head.exact_sinks == 0;
+}
+
 HeadLayout make_head(const HeadPlan& plan, const CacheShape& shape, const CacheShape::Head& dims,
                      const std::string& where) {
     HeadLayout head;
@@ -159,9 +168,12 @@ CacheLayout::CacheLayout(const CachePlan& plan, const CacheShape& shape)
         }
         std::vector<HeadLayout>& heads = heads_.emplace_back();
         for (size_t head = 0; head < shape.layers[layer].size(); ++head) {
+            const HeadPlan& own = plan.layers[layer][head];
+            const CacheShape::Head& dims = shape.layers[layer][head];
             heads.push_back(
-                make_head(plan.layers[layer][head], shape, shape.layers[layer][head],
+                make_head(own, shape, dims,
                           "layer " + std::to_string(layer) + ", KV head " + std::to_string(head)));
+            keeps_everything_ = keeps_everything_ && is_whole(own) && dims.sliding_window == 0;
         }
     }
 }

@@ -112,6 +112,9 @@ public:
         return heads_[static_cast<size_t>(layer)][static_cast<size_t>(kv_head)];
     }
     [[nodiscard]] PrefillAttention prefill_attention() const { return prefill_attention_; }
+    /// Whether all tokens of all heads are kept as they are, so that attending to what the cache
+    /// holds is attending exactly.
+    [[nodiscard]] bool keeps_everything() const { return keeps_everything_; }
 
     /// Bytes of the pages that a sequence of `num_tokens` takes between steps, of which
     /// `prompt_tokens` were a prompt.
@@ -138,6 +141,7 @@ public:
 private:
     CacheShape shape_;
     PrefillAttention prefill_attention_;
+    bool keeps_everything_ = true;
     std::vector<std::vector<HeadLayout>> heads_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kvcache/sequence_cache.h"
 
@@ -21,12 +22,23 @@ struct SequenceInput {
     /// Tokens of the same forward pass that came before these: those of earlier slices.
     int64_t offset = 0;
     int64_t index = 0;  ///< of the sequence in the whole batch
+    /// Further caches that take the same prompt: it attends exactly, once, and every cache is
+    /// written under its own plan. None of them holds a token yet, nor does `cache`; their layouts
+    /// are of the same model.
+    std::span<SequenceCache* const> companions = {};
 
     /// The token that comes first, counted from the sequence's first.
     [[nodiscard]] int64_t first_token() const { return cache->num_tokens() + offset; }
     /// Whether the tokens attend to their own uncompressed keys and values, and are written after.
     [[nodiscard]] bool attends_exactly() const {
-        return prompt && cache->layout().prefill_attention() == PrefillAttention::kExact;
+        return prompt && (!companions.empty() ||
+                          cache->layout().prefill_attention() == PrefillAttention::kExact);
+    }
+    /// All caches that the tokens join.
+    [[nodiscard]] std::vector<SequenceCache*> caches() const {
+        std::vector<SequenceCache*> all = {cache};
+        all.insert(all.end(), companions.begin(), companions.end());
+        return all;
     }
     /// The length that rotary frequencies see.
     [[nodiscard]] int64_t length() const {

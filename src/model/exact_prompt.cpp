@@ -1,44 +1,58 @@
 #include "model/exact_prompt.h"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
+#include "base/error.h"
 #include "base/parallel.h"
 
 namespace lowkey {
 namespace {
 
-/// Adds rows of `width` floats, `stride` apart, to the end of a matrix.
-void add_rows(std::vector<float>& to, const float* from, int64_t stride, int64_t width,
-              int64_t num_tokens) {
+/// Copies rows of `width` floats, `stride` apart, into a matrix from row `first` on.
+void copy_rows(const float* from, int64_t stride, int64_t width, int64_t num_tokens, int64_t first,
+               Tensor& to) {
+    float* rows = to.f32().data() + first * width;
     for (int64_t t = 0; t < num_tokens; ++t)
-        to.insert(to.end(), from + t * stride, from + t * stride + width);
+        std::memcpy(rows + t * width, from + t * stride, static_cast<size_t>(width) * 4);
+}
+
+bool wants_keys_before_rotation(const HeadLayout& head) {
+    return head.body.key->before_rotation() ||
+           (head.num_sinks > 0 && head.sinks.key->before_rotation());
 }
 
 }  // namespace
 
-ExactPrompt::ExactPrompt(SequenceCache& cache, int64_t layer, int64_t num_tokens)
-    : cache_(cache),
+ExactPrompt::ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int64_t num_tokens)
+    : caches_(std::move(caches)),
       layer_(layer),
       num_tokens_(num_tokens),
-      layout_(make_layout(cache.layout().shape(), layer)),
+      layout_(make_layout(caches_.front()->layout().shape(), layer)),
       pool_(layout_->peak_bytes(num_tokens, num_tokens)),
-      pages_(layout_, pool_, cache.num_tokens()) {
-    const auto& heads = cache.layout().shape().layers[static_cast<size_t>(layer)];
-    for (size_t h = 0; h < heads.size(); ++h) {
+      pages_(layout_, pool_, caches_.front()->num_tokens()) {
+    for (const CacheShape::Head& head : layout_->shape().layers.front()) {
         k_at_.push_back(k_size_);
         v_at_.push_back(v_size_);
-        k_size_ += heads[h].key_dim;
-        v_size_ += heads[h].value_dim;
-        const HeadLayout& own = cache.layout().head(layer, static_cast<int64_t>(h));
-        needs_before_ = needs_before_ || own.body.key->before_rotation() ||
-                        (own.num_sinks > 0 && own.sinks.key->before_rotation());
-        arriving_.emplace_back(own.selects() ? static_cast<size_t>(num_tokens) : 0);
-        const HeadCache& head = cache.head(layer, static_cast<int64_t>(h));
-        cached_.emplace_back(own.selects() ? static_cast<size_t>(head.num_held()) : 0);
+        k_size_ += head.key_dim;
+        v_size_ += head.value_dim;
     }
-    k_after_.reserve(static_cast<size_t>(num_tokens * k_size_));
-    if (needs_before_) k_before_.reserve(k_after_.capacity());
-    v_.reserve(static_cast<size_t>(num_tokens * v_size_));
+    bool needs_before = false;
+    for (size_t c = 0; c < caches_.size(); ++c) {
+        LOWKEY_CHECK(caches_.size() == 1 || caches_[c]->num_tokens() == 0);
+        for (size_t h = 0; h < k_at_.size(); ++h) {
+            const HeadCache& head = target(c, h);
+            needs_before = needs_before || wants_keys_before_rotation(head.layout());
+            Received& got = received_.emplace_back();
+            if (!head.layout().selects()) continue;
+            got.num_cached = head.num_held();
+            got.sums.resize(static_cast<size_t>(got.num_cached + num_tokens));
+        }
+    }
+    k_after_ = Tensor(DType::kF32, {num_tokens, k_size_});
+    if (needs_before) k_before_ = Tensor(DType::kF32, {num_tokens, k_size_});
+    v_ = Tensor(DType::kF32, {num_tokens, v_size_});
 }
 
 std::shared_ptr<const CacheLayout> ExactPrompt::make_layout(CacheShape shape, int64_t layer) {
@@ -48,12 +62,15 @@ std::shared_ptr<const CacheLayout> ExactPrompt::make_layout(CacheShape shape, in
 }
 
 void ExactPrompt::append(const TokenRows& rows) {
-    if (needs_before_)
-        add_rows(k_before_, rows.keys_before, rows.key_stride, k_size_, rows.num_tokens);
-    add_rows(k_after_, rows.keys_after, rows.key_stride, k_size_, rows.num_tokens);
-    add_rows(v_, rows.values, rows.value_stride, v_size_, rows.num_tokens);
+    const int64_t count = rows.num_tokens;
+    LOWKEY_CHECK(num_appended_ + count <= num_tokens_);
+    if (!k_before_.empty())
+        copy_rows(rows.keys_before, rows.key_stride, k_size_, count, num_appended_, k_before_);
+    copy_rows(rows.keys_after, rows.key_stride, k_size_, count, num_appended_, k_after_);
+    copy_rows(rows.values, rows.value_stride, v_size_, count, num_appended_, v_);
+    num_appended_ += count;
     for (size_t h = 0; h < k_at_.size(); ++h)
-        pages_.head(0, static_cast<int64_t>(h)).reserve(rows.num_tokens);
+        pages_.head(0, static_cast<int64_t>(h)).reserve(count);
     parallel_for(std::ssize(k_at_), [&](int64_t h) {
         const auto at = static_cast<size_t>(h);
         TokenRows own = rows;
@@ -64,34 +81,61 @@ void ExactPrompt::append(const TokenRows& rows) {
     });
 }
 
+std::vector<AttentionObserver> ExactPrompt::observers(int64_t kv_head, int64_t first,
+                                                      int64_t count) {
+    std::vector<AttentionObserver> all;
+    for (size_t c = 0; c < caches_.size(); ++c) {
+        const auto h = static_cast<size_t>(kv_head);
+        Received& got = received(c, h);
+        if (got.sums.empty()) continue;
+        const int64_t observed =
+            target(c, h).layout().policy->first_observed(true, num_tokens_) - first;
+        if (observed < count) all.push_back({got.sums.data(), std::max<int64_t>(0, observed)});
+    }
+    return all;
+}
+
 TokenRows ExactPrompt::rows(size_t kv_head) const {
-    const std::vector<float>& before = needs_before_ ? k_before_ : k_after_;
-    return {before.data() + k_at_[kv_head],
-            k_after_.data() + k_at_[kv_head],
+    const Tensor& before = k_before_.empty() ? k_after_ : k_before_;
+    return {before.f32().data() + k_at_[kv_head],
+            k_after_.f32().data() + k_at_[kv_head],
             k_size_,
-            v_.data() + v_at_[kv_head],
+            v_.f32().data() + v_at_[kv_head],
             v_size_,
             num_tokens_};
 }
 
 void ExactPrompt::write() {
+    for (size_t c = 0; c < caches_.size(); ++c) write(c);
+}
+
+void ExactPrompt::write(size_t cache) {
     std::vector<std::vector<int64_t>> entering(k_at_.size());
+    const auto arriving = [&](size_t h) {
+        const Received& got = received(cache, h);
+        return std::span(got.sums).subspan(static_cast<size_t>(got.num_cached));
+    };
     for (size_t h = 0; h < k_at_.size(); ++h) {
-        HeadCache& head = cache_.head(layer_, static_cast<int64_t>(h));
-        if (head.layout().selects()) entering[h] = head.select(cached_[h], arriving_[h], true);
-        head.forget(cache_.num_tokens() + num_tokens_);
-        head.reserve(num_tokens_, head.layout().selects() ? std::ssize(entering[h]) : num_tokens_);
+        HeadCache& head = target(cache, h);
+        const bool selects = head.layout().selects();
+        if (selects) {
+            const Received& got = received(cache, h);
+            entering[h] = head.select(
+                std::span(got.sums).first(static_cast<size_t>(got.num_cached)), arriving(h), true);
+        }
+        head.forget(caches_[cache]->num_tokens() + num_tokens_);
+        head.reserve(num_tokens_, selects ? std::ssize(entering[h]) : num_tokens_);
     }
     parallel_for(std::ssize(k_at_), [&](int64_t h) {
         const auto at = static_cast<size_t>(h);
-        HeadCache& head = cache_.head(layer_, h);
+        HeadCache& head = target(cache, at);
         if (!head.layout().selects()) {
             head.append(rows(at));
             return;
         }
         std::vector<double> attention;
         for (const int64_t token : entering[at])
-            attention.push_back(arriving_[at][static_cast<size_t>(token)]);
+            attention.push_back(arriving(at)[static_cast<size_t>(token)]);
         head.append_selected(rows(at), entering[at], attention);
     });
 }

@@ -30,11 +30,14 @@ LayerAttention::LayerAttention(const ModelConfig& config, const LayerWeights& we
     for (const SequenceInput& input : batch) {
         const auto count = static_cast<int64_t>(input.tokens.size());
         auto& exact = exact_.emplace_back();
-        for (size_t h = 0; h < weights.kv_heads.size() && input.prompt && count > 0; ++h) {
-            input.cache->head(layer, static_cast<int64_t>(h)).begin_prompt(input.length());
+        if (!input.prompt || count == 0) continue;
+        std::vector<SequenceCache*> caches = input.caches();
+        for (SequenceCache* cache : caches) {
+            for (int64_t h = 0; h < std::ssize(weights.kv_heads); ++h)
+                cache->head(layer, h).begin_prompt(input.length());
         }
-        if (count > 0 && input.attends_exactly())
-            exact = std::make_unique<ExactPrompt>(*input.cache, layer, count);
+        if (input.attends_exactly())
+            exact = std::make_unique<ExactPrompt>(std::move(caches), layer, count);
     }
 }
 
@@ -197,20 +200,18 @@ void LayerAttention::attend_all() {
             .alibi_slopes = config_.alibi_slopes.empty()
                                 ? nullptr
                                 : config_.alibi_slopes.data() + head * group};
-        if (step.exact != nullptr) task.caches.push_back(&step.exact->head(head));
-        if (step.cache->layout().selects()) {
+        if (step.exact != nullptr) {
+            task.caches.push_back(&step.exact->head(head));
+            task.observers = step.exact->observers(head, input.offset, task.num_tokens);
+        } else if (step.cache->layout().selects()) {
+            step.received.assign(static_cast<size_t>(step.cache->num_held()), 0.0);
             // Of a prompt in slices, its last queries count.
             const SequenceInput& whole = batch_[static_cast<size_t>(input.index)];
-            const auto total = static_cast<int64_t>(whole.tokens.size());
-            const int64_t observed =
-                step.cache->layout().policy->first_observed(input.prompt, total) - input.offset;
-            if (observed < task.num_tokens) {
-                task.first_observed = std::max<int64_t>(0, observed);
-                int64_t tokens = 0;
-                for (const HeadCache* cache : task.caches) tokens += cache->num_held();
-                step.received.assign(static_cast<size_t>(tokens), 0.0);
-                task.received = step.received.data();
-            }
+            const int64_t first =
+                std::max<int64_t>(0, step.cache->layout().policy->first_observed(
+                                         input.prompt, static_cast<int64_t>(whole.tokens.size())) -
+                                         input.offset);
+            if (first < task.num_tokens) task.observers = {{step.received.data(), first}};
         }
         tasks.push_back(std::move(task));
     }
@@ -222,20 +223,8 @@ void LayerAttention::retire() {
     const PhaseTimer timer(Phase::kEncode);
     for (HeadStep& step : steps_) {
         const SequenceInput& input = slice_[step.input];
-        if (step.exact != nullptr) {
-            // Selection waits for the whole prompt.
-            auto& cached = step.exact->cached(static_cast<int64_t>(step.head));
-            auto& arriving = step.exact->arriving(static_cast<int64_t>(step.head));
-            for (size_t i = 0; i < step.received.size(); ++i) {
-                double& sum = i < cached.size() ? cached[i] : arriving[i - cached.size()];
-                sum += step.received[i];
-            }
-            continue;
-        }
-        if (step.cache->layout().selects()) {
-            step.received.resize(static_cast<size_t>(step.cache->num_held()));
-            step.cache->select(step.received, {}, input.prompt);
-        }
+        if (step.exact != nullptr) continue;  // selection waits for the whole prompt
+        if (step.cache->layout().selects()) step.cache->select(step.received, {}, input.prompt);
         step.cache->forget(input.first_token() + static_cast<int64_t>(input.tokens.size()));
     }
 }

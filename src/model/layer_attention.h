@@ -42,9 +42,10 @@ private:
         size_t input;  ///< in the slice
         size_t head;
         HeadCache* cache;
-        ExactPrompt* exact;            ///< null: attends through the cache
-        int64_t row;                   ///< of the slice, where its tokens begin
-        std::vector<double> received;  ///< attention per token of the cache, if the head selects
+        ExactPrompt* exact;  ///< null: attends through the cache
+        int64_t row;         ///< of the slice, where its tokens begin
+        /// Attention per token of the cache, if the head selects and attends through it.
+        std::vector<double> received;
     };
 
     void project(const float* x);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "base/error.h"
@@ -17,10 +18,10 @@ namespace {
 // Tokens whose MLP activations are held at a time.
 constexpr int64_t kMlpTokens = 512;
 
-int64_t bytes_to_grow(const SequenceInput& input) {
+int64_t bytes_to_grow(const SequenceInput& input, const SequenceCache& cache) {
     const auto count = static_cast<int64_t>(input.tokens.size());
-    return input.cache->bytes_to_grow(count, input.attends_exactly() ? 1 : count,
-                                      input.prompt ? input.length() : 0);
+    return cache.bytes_to_grow(count, input.attends_exactly() ? 1 : count,
+                               input.prompt ? input.length() : 0);
 }
 
 /// Cuts a pass into slices of at most `size` tokens, which run through a layer one after another; 0
@@ -52,19 +53,19 @@ std::vector<std::vector<SequenceInput>> cut(std::span<const SequenceInput> batch
 
 /// Throws BudgetError when the batch's caches, which may share a pool, cannot all grow.
 void check_room(std::span<const SequenceInput> batch) {
+    std::map<const PagePool*, int64_t> needed;
     for (const SequenceInput& input : batch) {
-        int64_t needed = 0;  // by all sequences of this one's pool
-        for (const SequenceInput& other : batch) {
-            if (&other.cache->pool() == &input.cache->pool()) {
-                needed += bytes_to_grow(other);
-            }
-        }
-        const int64_t free = input.cache->pool().free_pages() * kPageBytes;
-        if (needed > free) {
+        for (const SequenceCache* cache : input.caches())
+            needed[&cache->pool()] += bytes_to_grow(input, *cache);
+    }
+    for (const SequenceInput& input : batch) {
+        for (const SequenceCache* cache : input.caches()) {
+            const int64_t free = cache->pool().free_pages() * kPageBytes;
+            if (needed.at(&cache->pool()) <= free) continue;
             throw BudgetError(
-                needed, free,
+                needed.at(&cache->pool()), free,
                 std::to_string(input.tokens.size()) + " tokens after " +
-                    std::to_string(input.cache->num_tokens()) + " cached ones",
+                    std::to_string(cache->num_tokens()) + " cached ones",
                 "raise --kv-budget, shorten the request, or use a plan with a smaller cache");
         }
     }
@@ -186,8 +187,8 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
         run_layer(layer, batch, hidden.f32().data(), buffers, observer, slice_tokens);
     }
     for (const SequenceInput& input : batch) {
-        input.cache->set_num_tokens(input.cache->num_tokens() +
-                                    static_cast<int64_t>(input.tokens.size()));
+        for (SequenceCache* cache : input.caches())
+            cache->set_num_tokens(cache->num_tokens() + static_cast<int64_t>(input.tokens.size()));
     }
     return hidden;
 }

@@ -318,8 +318,8 @@ protected:
         std::vector<double> received(cached + static_cast<size_t>(exact ? count : 0));
         const bool selects = head.layout().selects();
         if (selects) {
-            task.received = received.data();
-            task.first_observed = head.layout().policy->first_observed(prompt, count);
+            task.observers = {
+                {received.data(), head.layout().policy->first_observed(prompt, count)}};
         }
         attend({&task, 1}, {.softmax_scale = kScale});
         const std::span<const double> all(received);

@@ -124,6 +124,15 @@ TEST_F(Policies, BadInputIsOneLine) {
     EXPECT_THAT(plan_refusal({"--method", "razor", "--sink", "1000"}), HasSubstr("--sink"));
     EXPECT_THAT(plan_refusal({"--method", "razor", "--retrieval-heads", "9:0"}),
                 AllOf(HasSubstr("'9:0'"), HasSubstr("layers 0 to 1")));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--retrieval-heads", "0:4"}),
+                AllOf(HasSubstr("'0:4'"), HasSubstr("KV heads 0 to 3")));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--random-heads", "9"}),
+                AllOf(HasSubstr("--random-heads"), HasSubstr("0 to 8")));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--echo", "-0.1"}), HasSubstr("--echo"));
+    EXPECT_THAT(plan_refusal({"--method", "razor", "--window-fraction", "1.01"}),
+                HasSubstr("--window-fraction"));
+    EXPECT_THAT(plan_refusal({"--method", "full", "--keep", "0.5"}),
+                HasSubstr("--keep is not a setting of this method"));
     EXPECT_THAT(plan_refusal({"--method", "streaming", "--keep", "2"}), HasSubstr("--keep"));
     EXPECT_THAT(plan_refusal({"--method", "streaming", "--keep", "0.5", "--window", "9"}),
                 HasSubstr("say the same"));
@@ -139,6 +148,62 @@ TEST_F(Policies, BadInputIsOneLine) {
                          "--lengths", "600"},
                         2),
                 HasSubstr("the haystack has"));
+}
+
+TEST_F(Policies, SinksBeyondThePromptJustWait) {
+    for (const char* method : {"razor", "streaming"}) {
+        std::vector<std::string> flags = {"--method", method, "--sink", "40", "--window", "10"};
+        if (method == std::string("razor"))
+            flags.insert(flags.end(), {"--retrieval-heads", "none"});
+        static_cast<void>(plan(flags));
+        const json ran = json_of({"generate", model_, "--ids", write_ids("few", {5, 6, 7}),
+                                  "--plan", plan_, "-n", "60", "--ignore-eos"});
+        EXPECT_EQ(ran.at("ids").size(), 60);
+        EXPECT_EQ(ran.at("cache").at("tokens"), 62);
+    }
+}
+
+TEST_F(Policies, SeveralPlansRunSideBySideAsTheyDoAlone) {
+    std::string text;
+    for (int i = 0; i < 90; ++i) text += "He walked to the landing and waited there. ";
+    const std::string hay = file("hay", text);
+    std::vector<std::string> plans;
+    for (const std::vector<std::string>& flags : std::vector<std::vector<std::string>>{
+             {"--method", "full"},
+             {"--method", "razor", "--window", "64", "--retrieval-heads", "1:0,3:2"},
+             {"--method", "h2o", "--keep", "0.3"},
+             {"--method", "snapkv", "--keep", "0.3"}}) {
+        plans.push_back(path("plan" + std::to_string(plans.size())));
+        std::vector<std::string> command = {"plan", LOWKEY_SMALL_MODEL, "-o", plans.back()};
+        command.insert(command.end(), flags.begin(), flags.end());
+        static_cast<void>(json_of(command));
+    }
+    const std::vector<std::vector<std::string>> evaluations = {
+        {"eval", "needle", "--haystack", hay, "--lengths", "300", "--depths", "0.5,1", "--trials",
+         "2"},
+        {"eval", "perplexity", "--text", hay, "--length", "320", "--prefill", "250"}};
+    for (const std::vector<std::string>& evaluation : evaluations) {
+        std::vector<std::string> together = evaluation;
+        for (const std::string& plan : plans) together.insert(together.end(), {"--plan", plan});
+        together.emplace_back(LOWKEY_SMALL_MODEL);  // MODEL may come last
+        const json all = json_of(together);
+        ASSERT_EQ(all.at("plans").size(), plans.size());
+        for (size_t i = 0; i < plans.size(); ++i) {
+            std::vector<std::string> alone = evaluation;
+            alone.insert(alone.end(), {LOWKEY_SMALL_MODEL, "--plan", plans[i]});
+            json own = json_of(alone);
+            own["plan"] = plans[i];
+            EXPECT_EQ(all.at("plans")[i], own) << evaluation[1] << " " << i;
+        }
+    }
+    const std::string journal = path("journal.jsonl");
+    std::vector<std::string> resumed = evaluations.front();
+    resumed.insert(resumed.end(), {LOWKEY_SMALL_MODEL, "--plan", plans[0], "--plan", plans[1],
+                                   "--resume", journal});
+    const json first = json_of(resumed);
+    EXPECT_EQ(json_of(resumed), first);
+    resumed[resumed.size() - 3] = plans[2];
+    EXPECT_THAT(refusal(resumed, 1), HasSubstr(journal)) << "another plan's results";
 }
 
 TEST_F(Policies, NeedlesAreGridded) {

@@ -1,0 +1,87 @@
+#include "engine/shared_prompt.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace lowkey {
+namespace {
+
+/// Whether a prompt's exact attention is what this target's plan asks for.
+bool can_share(const PromptTarget& target) {
+    const CacheLayout& layout = target.engine->layout();
+    return target.sequence->num_tokens() == 0 &&
+           (layout.prefill_attention() == PrefillAttention::kExact || layout.keeps_everything());
+}
+
+/// Whether both compute the same for a prompt: engines that fold codecs into weights do not.
+bool same_pass(const PromptTarget& a, const PromptTarget& b) {
+    return &a.engine->model() == &b.engine->model() &&
+           a.engine->options().prefill_chunk == b.engine->options().prefill_chunk;
+}
+
+/// Indices of targets by the pass that they take part in.
+std::vector<std::vector<size_t>> group(std::span<const PromptTarget> targets) {
+    std::vector<std::vector<size_t>> groups;
+    for (size_t i = 0; i < targets.size(); ++i) {
+        std::vector<size_t>* joined = nullptr;
+        for (auto& others : groups) {
+            const PromptTarget& first = targets[others.front()];
+            if (can_share(targets[i]) && can_share(first) && same_pass(targets[i], first))
+                joined = &others;
+        }
+        if (joined == nullptr) joined = &groups.emplace_back();
+        joined->push_back(i);
+    }
+    return groups;
+}
+
+}  // namespace
+
+void prefill_shared(std::span<const PromptTarget> targets, std::span<const int32_t> tokens,
+                    const std::function<void(size_t target, int64_t first, const float* hidden,
+                                             int64_t num_tokens)>& sink) {
+    const auto count = static_cast<int64_t>(tokens.size());
+    // Nothing is computed unless all have room.
+    for (const PromptTarget& target : targets)
+        target.engine->check_request(*target.sequence, count, 0);
+    for (const std::vector<size_t>& members : group(targets)) {
+        const PromptTarget& first = targets[members.front()];
+        if (members.size() == 1 || count == 0) {
+            for (const size_t i : members) {
+                targets[i].engine->prefill(
+                    *targets[i].sequence, tokens,
+                    [&, i](int64_t at, const float* hidden, int64_t n) { sink(i, at, hidden, n); });
+            }
+            continue;
+        }
+        std::vector<SequenceCache*> companions;
+        for (const size_t i : std::span(members).subspan(1))
+            companions.push_back(targets[i].sequence);
+        const SequenceInput input{.cache = first.sequence,
+                                  .tokens = tokens,
+                                  .prompt = true,
+                                  .final_length = count,
+                                  .companions = companions};
+        const Tensor hidden = first.engine->model().forward({&input, 1}, nullptr,
+                                                            first.engine->options().prefill_chunk);
+        for (const size_t i : members) sink(i, 0, hidden.f32().data(), count);
+    }
+}
+
+std::vector<Tensor> prefill_logits_shared(std::span<const PromptTarget> targets,
+                                          std::span<const int32_t> tokens) {
+    if (tokens.empty()) throw UsageError("the prompt is empty", "", "give at least one token");
+    std::vector<Tensor> logits(targets.size());
+    const auto count = static_cast<int64_t>(tokens.size());
+    prefill_shared(targets, tokens, [&](size_t i, int64_t first, const float* hidden, int64_t n) {
+        if (first + n < count) return;
+        const Model& model = targets[i].engine->model();
+        const ModelConfig& config = model.config();
+        logits[i] = Tensor(DType::kF32, {config.vocab_size});
+        model.logits(hidden + (n - 1) * config.hidden_size, 1, logits[i].f32().data());
+    });
+    return logits;
+}
+
+}  // namespace lowkey

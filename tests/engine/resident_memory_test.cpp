@@ -1,0 +1,47 @@
+// What a prefill needed for a while goes back to the system, whatever it attended to.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <fstream>
+
+#include "engine/engine.h"
+
+namespace lowkey {
+namespace {
+
+/// Bytes of the process that are in memory.
+int64_t resident_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    int64_t size = 0;
+    int64_t resident = 0;
+    statm >> size >> resident;
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+TEST(ResidentMemory, AnExactPrefillLeavesNoMoreThanACompressedOne) {
+    constexpr int64_t kTokens = 4000;
+    // The hidden states of the prompt alone take more.
+    constexpr int64_t kMargin = int64_t{2} << 20;
+    const auto model = Model::load(LOWKEY_SMALL_MODEL);
+    ASSERT_GE(kTokens * model->config().hidden_size * 4, 2 * kMargin);
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < kTokens; ++i)
+        ids.push_back(static_cast<int32_t>(i * 37 % model->config().vocab_size));
+    const auto resident_after = [&](PrefillAttention mode) {
+        CachePlan plan = CachePlan::dense(model->config().num_layers, model->config().num_kv_heads);
+        plan.prefill_attention = mode;
+        Engine engine(model, plan);
+        const auto sequence = engine.new_sequence();
+        static_cast<void>(engine.prefill_logits(*sequence, ids));
+        static_cast<void>(engine.decode(*sequence, ids[0]));
+        return resident_bytes();
+    };
+    // The first also pays for what stays with the process.
+    static_cast<void>(resident_after(PrefillAttention::kCompressed));
+    const int64_t compressed = resident_after(PrefillAttention::kCompressed);
+    EXPECT_LE(resident_after(PrefillAttention::kExact), compressed + kMargin);
+}
+
+}  // namespace
+}  // namespace lowkey
