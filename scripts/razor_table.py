@@ -5,10 +5,11 @@
 
 For each length all plans take the same prompts, each computed once: the needle grid, and the perplexity of what follows
 a prompt of that length, decoded through the cache. The baselines get as many whole pages per KV head as RazorAttention
-takes on average, rounded up, less the tokens that are decoded. Cells are printed as they come, the table at the end; what
---results holds already is not run again. Progress goes to stderr."""
+takes on average, rounded up. Cells are printed as they come, the table at the end; what --results holds already is not
+run again. Progress goes to stderr."""
 import argparse
 import json
+import math
 import os
 import tempfile
 
@@ -27,8 +28,7 @@ class Table:
         self.heads = info["num_layers"] * info["num_kv_heads"]
         self.page_tokens = PAGE_BYTES * self.heads // info["kv_bytes_per_token"] // TILE * TILE
         self.window = ["--window", str(a.window), "--window-fraction", str(a.window_fraction)]
-        self.retrieval = self.find_heads("heads.json", a.echo)
-        self.induction_only = self.find_heads("induction.json", 0)
+        self.find_heads()
 
     def json(self, name, command):
         """What a command prints, kept under a name."""
@@ -41,11 +41,19 @@ class Table:
         with open(path) as file:
             return json.load(file)
 
-    def find_heads(self, name, echo):
+    def find_heads(self):
+        """The heads that RazorAttention keeps whole, and those of them that it keeps for their induction score."""
         a = self.a
-        found = self.json(name, [a.lowkey, "plan", a.model, "--method", "razor", *self.window, "--induction",
-                                 str(a.induction), "--echo", str(echo), "-o", os.path.join(self.folder, "heads.plan")])
-        return [f"{layer}:{head}" for layer, head in found["retrieval_heads"]]
+        found = self.json("heads.json", [a.lowkey, "plan", a.model, "--method", "razor", *self.window, "--induction",
+                                         str(a.induction), "--echo", str(a.echo), "-o",
+                                         os.path.join(self.folder, "heads.plan")])
+        self.retrieval = [f"{layer}:{head}" for layer, head in found["retrieval_heads"]]
+        group = len(found["induction"][0]) * len(found["induction"]) // self.heads
+        scores = {f"{layer}:{i // group}": max(row[i:i + group])
+                  for layer, row in enumerate(found["induction"]) for i in range(0, len(row), group)}
+        count = math.ceil(a.induction * self.heads - 1e-9)
+        best = sorted(scores, key=scores.get, reverse=True)[:count]
+        self.induction_only = [head for head in self.retrieval if head in best]
 
     def plan(self, row, length, flags):
         path = os.path.join(self.folder, f"{row.replace(' ', '-').replace(',', '')}-{length}.plan")
@@ -62,7 +70,9 @@ class Table:
         razor = self.plan("razor", length, self.razor(self.retrieval))
         shown, _ = run([a.lowkey, "inspect", razor, "--context", str(length)], quiet=())
         pages = -(-shown["cache"]["bytes_allocated"] // (PAGE_BYTES * self.heads))
-        tokens = max(LEAST_OBSERVED, min(length, pages * self.page_tokens - a.scored))
+        whole = pages * self.page_tokens
+        heavy = min(length, whole - TILE) // 2  # what is decoded replaces other tokens
+        capacity = max(LEAST_OBSERVED, min(length, whole - a.scored))  # what is decoded stays
         # The first page holds the sinks, and a window crosses one border between pages.
         window = max(1, min(length, (pages - 2) * self.page_tokens))
         rows = {
@@ -72,9 +82,9 @@ class Table:
             "razor, random heads": ["--method", "razor", *self.window, "--random-heads", str(len(self.retrieval))],
             "razor without compensation": self.razor(self.retrieval, "--no-compensation"),
             "streaming": ["--method", "streaming", "--window", str(window)],
-            "h2o": ["--method", "h2o", "--recent", str(tokens - tokens // 2), "--heavy", str(tokens // 2)],
-            "snapkv": ["--method", "snapkv", "--capacity", str(tokens)],
-            "pyramidkv": ["--method", "pyramidkv", "--capacity", str(tokens)],
+            "h2o": ["--method", "h2o", "--recent", str(heavy), "--heavy", str(heavy)],
+            "snapkv": ["--method", "snapkv", "--capacity", str(capacity)],
+            "pyramidkv": ["--method", "pyramidkv", "--capacity", str(capacity)],
         }
         return {row: self.plan(row, length, flags) for row, flags in rows.items() if not a.only or row in a.only}
 

@@ -30,8 +30,8 @@ constexpr int kBarWidth = 24;
 Progress::Progress(std::string label, int64_t total, int64_t already_done)
     : label_(std::move(label)),
       total_(total),
+      already_done_(already_done),
       done_(already_done),
-      first_share_(total > 0 ? static_cast<double>(already_done) / static_cast<double>(total) : 0),
       start_(Clock::now()),
       last_drawn_(start_) {}
 
@@ -46,16 +46,6 @@ Progress::~Progress() {
 }
 
 void Progress::update(int64_t done, const std::string& note) {
-    draw(done, total_ > 0 ? static_cast<double>(done) / static_cast<double>(total_) : 0, note);
-}
-
-void Progress::update(int64_t done, double share, const std::string& note) {
-    if (!shared_) first_share_ = share;
-    shared_ = true;
-    draw(done, share, note);
-}
-
-void Progress::draw(int64_t done, double share, const std::string& note) {
     done_ = done;
     if (!enabled_flag() || total_ <= 0) return;
     const auto now = Clock::now();
@@ -65,10 +55,13 @@ void Progress::draw(int64_t done, double share, const std::string& note) {
         return;
     last_drawn_ = now;
     drawn_ = true;
+    const double share = static_cast<double>(done) / static_cast<double>(total_);
     const double elapsed = std::chrono::duration<double>(now - start_).count();
-    const double now_done = share - first_share_;
+    const auto now_done = static_cast<double>(done - already_done_);
     const std::string left =
-        now_done > 0 ? format_seconds(elapsed * (1 - share) / now_done) + " left" : "";
+        now_done > 0
+            ? format_seconds(elapsed * static_cast<double>(total_ - done) / now_done) + " left"
+            : "";
     if (terminal) {
         const int filled = static_cast<int>(share * kBarWidth);
         const std::string bar = std::string(static_cast<size_t>(filled), '#') +

@@ -18,20 +18,15 @@ public:
 
     /// `done` of `total` are finished; `note` is shown behind them.
     void update(int64_t done, const std::string& note = {});
-    /// The same where items differ in size: `share` of the work is finished.
-    void update(int64_t done, double share, const std::string& note);
     /// Silences all progress lines of this process (--quiet).
     static void set_enabled(bool enabled);
 
 private:
     using Clock = std::chrono::steady_clock;
-    void draw(int64_t done, double share, const std::string& note);
-
     std::string label_;
     int64_t total_;
+    int64_t already_done_;
     int64_t done_;
-    double first_share_;   ///< of the work, finished before
-    bool shared_ = false;  ///< somebody told a share
     Clock::time_point start_;
     Clock::time_point last_drawn_;
     bool drawn_ = false;

@@ -27,6 +27,15 @@ CLI::Option* add_model(CLI::App& app, CommonOptions& options) {
     return model;
 }
 
+void find_model(CommonOptions& options, std::vector<std::string>& values, size_t least) {
+    if (options.model.empty() && values.size() > least &&
+        (values.back() == "small" || std::filesystem::is_directory(values.back()))) {
+        options.model = values.back();
+        values.pop_back();
+    }
+    if (options.model.empty()) throw UsageError("model is required", "MODEL", "see --help");
+}
+
 void add_run_flags(CLI::App& app, CommonOptions& options) {
     app.add_option("--threads", options.threads, "threads (default: physical cores)")
         ->check(CLI::Range(1, 1024));

@@ -38,6 +38,10 @@ struct CommonOptions {
 
 /// MODEL and --json. Returns MODEL, which is required.
 CLI::Option* add_model(CLI::App& app, CommonOptions& options);
+/// For commands with a flag that takes several values, after an add_model() that is not required: a
+/// MODEL that follows them was taken for the last one. Hands it back where more than `least` values
+/// leave one over that names a model. Throws UsageError when there is no MODEL.
+void find_model(CommonOptions& options, std::vector<std::string>& values, size_t least);
 /// --threads, --isa, --dtype, --max-context, --quiet, --verbose.
 void add_run_flags(CLI::App& app, CommonOptions& options);
 /// --plan, --kv-budget, --chunk.

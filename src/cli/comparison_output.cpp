@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <utility>
 
@@ -50,8 +51,12 @@ ComparisonRun::ComparisonRun(const std::string& resume, const nlohmann::json& se
     options_.journal = journal_.get();
     options_.on_progress = [this](int64_t done, int64_t total, double share,
                                   const std::string& next) {
-        if (!progress_) progress_.emplace("compare", total, done);
-        progress_->update(done, share, next);
+        // Items differ in size: the line counts thousandths of the work.
+        const int64_t thousandths = std::lround(1000 * share);
+        if (!progress_) progress_.emplace("compare", 1000, thousandths);
+        progress_->update(thousandths, done < total
+                                           ? fmt::format("item {} of {}: {}", done + 1, total, next)
+                                           : std::string());
     };
     options_.should_stop = Interrupt::pressed;
 }

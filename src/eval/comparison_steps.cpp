@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <utility>
 
 #include "base/error.h"
 #include "eval/random_cache.h"
+#include "eval/shown_text.h"
 #include "eval/side_by_side.h"
 #include "tokenizer/tokenizer.h"
 
@@ -85,7 +87,7 @@ Results run_sample(const Contest& contest, const std::vector<int32_t>& prompt) {
     Results results;
     for (size_t i = 0; i < written.ids.size(); ++i) {
         results.push_back({.scores = {},
-                           .answer = contest.tokenizer.decode(written.ids[i], true),
+                           .answer = shown_text(contest.tokenizer.decode(written.ids[i], true)),
                            .cache = written.usage[i]});
     }
     return results;
@@ -96,9 +98,10 @@ void add_sample_steps(Contest& contest, Steps& steps) {
         const auto length = std::ssize(tokens);
         if (length == 0) throw UsageError("an empty prompt", "--prompt", "give some text");
         check_requests(contest, length, contest.tasks.max_new_tokens);
-        contest.report.prompts.push_back({.name = name,
-                                          .end = end_of(contest.tokenizer.decode(tokens, true)),
-                                          .tokens = length});
+        contest.report.prompts.push_back(
+            {.name = name,
+             .end = shown_text(end_of(contest.tokenizer.decode(tokens, true))),
+             .tokens = length});
         const auto take = [&contest](const Results& results) {
             for (size_t i = 0; i < results.size(); ++i)
                 contest.report.caches[i].samples.push_back(results[i].answer);

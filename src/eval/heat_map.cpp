@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/escape.h"
+#include "eval/shown_text.h"
 
 namespace lowkey {
 namespace {
@@ -62,9 +62,8 @@ std::string draw_cell(const HeatMap& map, size_t row, size_t column, double shar
         "<rect class=\"cell{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" "
         "fill-opacity=\"{:.3g}\"{}><title>{} {}, {} {}: {:.4g}</title></rect>\n",
         outlined ? " framed" : "", x + 1, y + 1, width - 2, kCell - 2, opacity(share),
-        outlined ? " stroke-width=\"2\"" : "", escape_html(map.row_label),
-        escape_html(map.rows[row]), escape_html(map.column_label), escape_html(map.columns[column]),
-        value);
+        outlined ? " stroke-width=\"2\"" : "", shown_html(map.row_label), shown_html(map.rows[row]),
+        shown_html(map.column_label), shown_html(map.columns[column]), value);
     if (writes_values(map)) {
         svg += fmt::format(
             "<text{} x=\"{}\" y=\"{}\" text-anchor=\"middle\" "

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/escape.h"
+#include "eval/shown_text.h"
 
 namespace lowkey {
 namespace {
@@ -92,7 +92,7 @@ private:
                 dots += fmt::format(
                     "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\" "
                     "fill-opacity=\"0\"><title>{}</title></circle>\n",
-                    x_of(x), y_of(y), escape_html(title));
+                    x_of(x), y_of(y), shown_html(title));
             }
         }
         return path.empty() ? "" : stroke(i, path) + dots;
@@ -130,7 +130,7 @@ private:
             out += svg::line("leader", x + 7, wanted[n], right_ + 18, places[n]);
             out += fmt::format(
                 "<text x=\"{:.1f}\" y=\"{:.1f}\" style=\"fill: {}\" class=\"strong\">{}</text>\n",
-                right_ + 22, places[n] + 4, svg::color(series(order[n])), escape_html(line.name));
+                right_ + 22, places[n] + 4, svg::color(series(order[n])), shown_html(line.name));
         }
         return out;
     }

@@ -4,23 +4,23 @@
 
 #include <algorithm>
 
-#include "base/escape.h"
 #include "base/size.h"
 #include "eval/comparison_verdict.h"
 #include "eval/report_charts.h"
 #include "eval/report_style.h"
+#include "eval/shown_text.h"
 #include "eval/svg.h"
 
 namespace lowkey {
 namespace {
 
 std::string paragraph(const char* css_class, const std::string& words) {
-    return fmt::format("<p class=\"{}\">{}</p>\n", css_class, escape_html(words));
+    return fmt::format("<p class=\"{}\">{}</p>\n", css_class, shown_html(words));
 }
 
 std::string section(const std::string& title, const std::string& note, const std::string& body) {
     if (body.empty()) return {};
-    return fmt::format("<section>\n<h2>{}</h2>\n{}{}</section>\n", escape_html(title),
+    return fmt::format("<section>\n<h2>{}</h2>\n{}{}</section>\n", shown_html(title),
                        note.empty() ? "" : paragraph("note", note), body);
 }
 
@@ -40,20 +40,20 @@ const Loss* loss_of(const std::vector<Loss>& losses, Loss::Of of) {
 std::string cell(const std::string& words, const std::string& aside = {},
                  const Loss* loss = nullptr) {
     const std::string more =
-        aside.empty() ? "" : fmt::format("<small>{}</small>", escape_html(aside));
-    if (loss == nullptr) return fmt::format("<td>{}{}</td>", escape_html(words), more);
+        aside.empty() ? "" : fmt::format("<small>{}</small>", shown_html(aside));
+    if (loss == nullptr) return fmt::format("<td>{}{}</td>", shown_html(words), more);
     return fmt::format("<td><span class=\"worse{}\" title=\"{}\">{}</span>{}</td>",
-                       loss->severe ? " severe" : "", escape_html(loss->what), escape_html(words),
+                       loss->severe ? " severe" : "", shown_html(loss->what), shown_html(words),
                        more);
 }
 
 std::string head(const std::string& words, const char* css_class = "") {
-    return fmt::format("<th class=\"{}\">{}</th>", css_class, escape_html(words));
+    return fmt::format("<th class=\"{}\">{}</th>", css_class, shown_html(words));
 }
 
 std::string name_cell(const ComparisonReport& report, size_t row) {
     return fmt::format("<th scope=\"row\">{}{}</th>", cache_dot(row),
-                       escape_html(report.caches[row].name));
+                       shown_html(report.caches[row].name));
 }
 
 std::string share_cell(double ratio, const Loss* loss) {
@@ -75,7 +75,7 @@ std::string chip(const ComparisonReport& report, const ComparedCache& cache) {
                        losses.empty() ? "good"
                        : severe       ? "bad"
                                       : "fair",
-                       escape_html(why.empty() ? "nothing beyond chance" : why),
+                       shown_html(why.empty() ? "nothing beyond chance" : why),
                        losses.empty() ? "no loss seen"
                        : severe       ? "loses"
                                       : "small price");
@@ -163,7 +163,7 @@ std::string summary(const ComparisonReport& report) {
 std::string findings_section(const ComparisonReport& report) {
     std::string items;
     for (const std::string& sentence : findings(report))
-        items += fmt::format("<li>{}</li>\n", escape_html(sentence));
+        items += fmt::format("<li>{}</li>\n", shown_html(sentence));
     if (items.empty()) return {};
     return section("What it says", "", fmt::format("<ul class=\"findings\">\n{}</ul>\n", items));
 }
@@ -180,13 +180,13 @@ std::string sample(const ComparisonReport& report, size_t prompt, size_t row) {
     const std::string& full = report.caches.front().samples[prompt];
     const std::string& text = report.caches[row].samples[prompt];
     const size_t same = common_start(full, text);
-    std::string body = escape_html(text.substr(0, same));
-    if (same < text.size()) body += fmt::format("<mark>{}</mark>", escape_html(text.substr(same)));
+    std::string body = shown_html(text.substr(0, same));
+    if (same < text.size()) body += fmt::format("<mark>{}</mark>", shown_html(text.substr(same)));
     const char* note = row == 0                              ? ""
                        : same == text.size() && text == full ? "<small>word for word</small>"
                                                              : "";
     return fmt::format("<div class=\"sample\"><b>{}{}{}</b><div class=\"text\">{}</div></div>\n",
-                       cache_dot(row), escape_html(report.caches[row].name), note, body);
+                       cache_dot(row), shown_html(report.caches[row].name), note, body);
 }
 
 std::string samples(const ComparisonReport& report) {
@@ -194,9 +194,9 @@ std::string samples(const ComparisonReport& report) {
     for (size_t p = 0; p < report.prompts.size(); ++p) {
         const SamplePrompt& prompt = report.prompts[p];
         out += fmt::format("<h3>{} <small>{} tokens of prompt</small></h3>\n",
-                           escape_html(prompt.name), prompt.tokens);
+                           shown_html(prompt.name), prompt.tokens);
         out += fmt::format("<div class=\"text prompt\">{}</div>\n<div class=\"samples\">\n",
-                           escape_html(prompt.end));
+                           shown_html(prompt.end));
         for (size_t row = 0; row < report.caches.size(); ++row) out += sample(report, p, row);
         out += "</div>\n";
     }
@@ -209,7 +209,7 @@ std::string samples(const ComparisonReport& report) {
 std::string fact(const std::string& name, const std::string& value) {
     return fmt::format(
         "<tr><th scope=\"row\">{}</th><td class=\"left\"><code>{}</code></td></tr>\n",
-        escape_html(name), escape_html(value));
+        shown_html(name), shown_html(value));
 }
 
 std::string repeat(const ComparisonReport& report) {
@@ -233,7 +233,7 @@ std::string repeat(const ComparisonReport& report) {
                    fmt::format("<pre><code>{}{}</code></pre>\n<div class=\"wide\"><table "
                                "class=\"facts\"><tbody>\n{}</tbody>"
                                "</table></div>\n",
-                               escape_html(commands), escape_html(report.command), facts));
+                               shown_html(commands), shown_html(report.command), facts));
 }
 
 std::string text_note(const ComparisonReport& report) {
@@ -301,9 +301,9 @@ std::string report_html(const ComparisonReport& report) {
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
         "<title>{0}</title>\n<style>\n{1}{2}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n"
         "{3}{4}{5}{6}{7}{8}{9}<footer>Made by lowkey {10}.</footer>\n</main>\n</body>\n</html>\n",
-        escape_html(title), svg::style(":root"), kReportStyle, paragraph("facts", facts),
+        shown_html(title), svg::style(":root"), kReportStyle, paragraph("facts", facts),
         findings_section(report), summary(report), measured_sections(report), plan_sections(report),
-        samples(report), repeat(report), escape_html(report.version));
+        samples(report), repeat(report), shown_html(report.version));
 }
 
 }  // namespace lowkey

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
 #include "base/size.h"
 #include "eval/comparison_verdict.h"
+#include "eval/shown_text.h"
 
 namespace lowkey {
 namespace {
@@ -15,7 +17,7 @@ namespace {
 /// Text that Markdown shows as it is.
 std::string plain(std::string_view text) {
     std::string out;
-    for (const char c : text) {
+    for (const char c : shown_text(text)) {
         if (std::string_view("\\`*_{}[]<>#|~&").find(c) != std::string_view::npos) out += '\\';
         out += c == '\n' || c == '\r' ? ' ' : c;
     }
@@ -23,7 +25,8 @@ std::string plain(std::string_view text) {
 }
 
 /// A block of code, fenced by more backticks than it has in a row.
-std::string code(const std::string& text) {
+std::string code(const std::string& words) {
+    const std::string text = shown_text(words);
     size_t longest = 0;
     size_t run = 0;
     for (const char c : text) {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "base/escape.h"
+#include "eval/shown_text.h"
 
 namespace lowkey {
 namespace {
@@ -192,7 +192,7 @@ private:
             out += fmt::format(
                 "<text class=\"halo strong\" x=\"{:.1f}\" y=\"{:.1f}\" style=\"fill: "
                 "{}\">{}</text>\n",
-                best.left, best.bottom - 2.5, svg::color(point.series), escape_html(point.name));
+                best.left, best.bottom - 2.5, svg::color(point.series), shown_html(point.name));
         }
         return out;
     }

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/escape.h"
+#include "eval/shown_text.h"
 
 namespace lowkey::svg {
 namespace {
@@ -58,22 +58,22 @@ std::string open(double width, double height, std::string_view label, Use use) {
         return fmt::format(
             "<svg class=\"chart\" viewBox=\"0 0 {0:g} {1:g}\" width=\"{0:g}\" height=\"{1:g}\" "
             "role=\"img\" aria-label=\"{2}\">\n",
-            width, height, escape_html(label));
+            width, height, shown_html(label));
     }
     return fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" width=\"{0:g}\" "
         "height=\"{1:g}\" viewBox=\"0 0 {0:g} {1:g}\" font-family=\"sans-serif\" font-size=\"12\" "
         "role=\"img\" aria-label=\"{2}\">\n<style>\n{3}</style>\n<rect class=\"ground\" "
         "width=\"100%\" height=\"100%\"/>\n",
-        width, height, escape_html(label), style(".chart"));
+        width, height, shown_html(label), style(".chart"));
 }
 
 std::string text(double x, double y, std::string_view anchor, std::string_view words,
                  std::string_view css_class) {
     const std::string attribute =
-        css_class.empty() ? "" : fmt::format(" class=\"{}\"", escape_html(css_class));
+        css_class.empty() ? "" : fmt::format(" class=\"{}\"", shown_html(css_class));
     return fmt::format("<text{} x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n",
-                       attribute, x, y, anchor, escape_html(words));
+                       attribute, x, y, anchor, shown_html(words));
 }
 
 std::string line(std::string_view css_class, double x1, double y1, double x2, double y2) {
@@ -89,13 +89,13 @@ std::string marker(int series, int shape, double x, double y, std::string_view t
                                           "stroke-width=\"2\"",
                                           color(series))
                                     : fmt::format("fill=\"{}\"", color(series));
-    const std::string end = fmt::format("{}><title>{}</title></{{}}>\n", look, escape_html(title));
+    const std::string end = fmt::format("{}><title>{}</title></{{}}>\n", look, shown_html(title));
     const auto polygon = [&](std::initializer_list<std::array<double, 2>> corners) {
         std::string points;
         for (const auto& [dx, dy] : corners)
             points += fmt::format("{}{:.1f},{:.1f}", points.empty() ? "" : " ", x + dx, y + dy);
         return fmt::format("<polygon points=\"{}\" {}><title>{}</title></polygon>\n", points, look,
-                           escape_html(title));
+                           shown_html(title));
     };
     switch (shape % 6) {
         case 1:
@@ -122,7 +122,7 @@ std::string marker(int series, int shape, double x, double y, std::string_view t
         default:
             return fmt::format(
                 "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" {}><title>{}</title></circle>\n", x,
-                y, look, escape_html(title));
+                y, look, shown_html(title));
     }
 }
 

@@ -1,5 +1,6 @@
 #include "kvcache/tile.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/kernels.h"
@@ -18,6 +19,9 @@ int64_t value_at(DType dtype, int64_t dim, int64_t i, int64_t t) {
     return ((t / 2) * dim + i) * 2 + t % 2;
 }
 
+// Coordinates that are rounded to bf16 at a time.
+constexpr int64_t kRoundedTogether = 256;
+
 using At = int64_t (*)(DType, int64_t, int64_t, int64_t);
 
 // Layout and dtype are constants of the loops over coordinates: they run for every token.
@@ -30,9 +34,14 @@ void write(const FloatTiles& tiles, const float* x, std::byte* data, int64_t slo
         auto* to = reinterpret_cast<float*>(tile);
         for (int64_t i = 0; i < tiles.dim; ++i) to[at(DType::kF32, tiles.dim, i, t)] = x[i];
     } else {
-        auto* to = reinterpret_cast<BF16*>(tile);
-        for (int64_t i = 0; i < tiles.dim; ++i)
-            to[at(DType::kBF16, tiles.dim, i, t)] = to_bf16(x[i]);
+        auto* to = reinterpret_cast<uint16_t*>(tile);
+        uint16_t rounded[kRoundedTogether];
+        for (int64_t first = 0; first < tiles.dim; first += kRoundedTogether) {
+            const int64_t n = std::min(kRoundedTogether, tiles.dim - first);
+            kernels().to_bf16(x + first, rounded, n);
+            for (int64_t i = 0; i < n; ++i)
+                to[at(DType::kBF16, tiles.dim, first + i, t)] = rounded[i];
+        }
     }
 }
 

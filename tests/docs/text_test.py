@@ -74,7 +74,7 @@ def unknown_flags(code, commands, scripts):
         return []
     known = set().union(*commands.values()) | scripts
     for name in sorted(commands, key=len, reverse=True):
-        if name and re.search(rf"\b{name}\b", code.text) and ("lowkey " + name in code.text or code.text.startswith(name)):
+        if name and re.search(rf"\b{name}\b", code.text) and ("lowkey " + name in code.text or code.text.startswith(name + " ")):
             known = commands[name]
             break
     return [flag for flag in flags if flag not in known | FOREIGN_FLAGS]

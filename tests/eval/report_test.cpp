@@ -14,7 +14,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-const std::string kHostile = "</td><script>alert('x')</script>&\"`|*";
+const std::string kHostile = "</td><script>alert('x')</script>&\"`|*\x01\xff";
 
 /// Every text that a user or a model may choose says something hostile.
 ComparisonReport hostile_report() {

@@ -18,9 +18,7 @@ ScatterPlot plot_of(const std::vector<std::pair<double, double>>& points, bool l
         .title = "t", .x_label = "x", .y_label = "y", .less_is_better = less_is_better};
     for (const auto& [x, y] : points)
         plot.points.push_back(
-            {.name = "p" + std::string(1, static_cast<char>('0' + plot.points.size())),
-             .x = x,
-             .y = y});
+            {.name = {'p', static_cast<char>('0' + plot.points.size())}, .x = x, .y = y});
     return plot;
 }
 

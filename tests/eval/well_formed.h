@@ -19,7 +19,7 @@ inline std::string xml_fault(std::string_view text) {
     };
     for (size_t i = 0; i < text.size();) {
         const char c = text[i];
-        if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t')
+        if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' && c != '\r')
             return fault(i, "control character");
         if (c == '&') {
             const size_t end = text.find(';', i);

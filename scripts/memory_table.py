@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Runs one long prompt under several plans: bytes of the cache, resident memory and speed, as in docs/razor.md.
+
+    scripts/memory_table.py MODEL --text book.txt --length 16384 --plan full.plan --plan razor.plan
+
+`pages` are the bytes of the cache's pages at the end; `decoding` is what the process holds while it decodes, `peak` the
+most that it ever held."""
+import argparse
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from program import run
+
+
+def write_ids(path, ids):
+    """A safetensors file with one int64 tensor `input_ids`."""
+    header = json.dumps({"input_ids": {"dtype": "I64", "shape": [len(ids)], "data_offsets": [0, 8 * len(ids)]}})
+    header += " " * (-len(header) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header.encode() + struct.pack(f"<{len(ids)}q", *ids))
+
+
+def resident(pid):
+    """VmRSS and VmHWM in MiB; None once the process is gone."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return [int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")]
+    except (OSError, KeyError):
+        return None
+
+
+def measure(command):
+    """A command's JSON, its resident memory before its end, and its peak, in MiB."""
+    print("$", *command, file=sys.stderr, flush=True)
+    last = [0, 0]
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(command, stdout=out)
+        samples = []
+        while process.poll() is None:
+            seen = resident(process.pid)
+            if seen:
+                samples.append(seen)
+            time.sleep(0.05)
+        if process.returncode:
+            sys.exit(f"failed: {' '.join(command)}")
+        if len(samples) > 8:
+            last = samples[-8]  # not while it lets everything go
+        out.seek(0)
+        return json.load(out), last[0], max((s[1] for s in samples), default=0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--lowkey", default="build/release/bin/lowkey")
+    parser.add_argument("--text", required=True, help="where the prompt comes from")
+    parser.add_argument("--length", type=int, default=16384, help="tokens of the prompt")
+    parser.add_argument("--generate", type=int, default=64)
+    parser.add_argument("--plan", action="append", required=True)
+    a = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        ids = run([a.lowkey, "tokenize", a.model, "--file", a.text], quiet=())[0]["ids"]
+        if len(ids) < a.length:
+            sys.exit(f"{a.text} has {len(ids)} tokens, not {a.length}")
+        prompt = os.path.join(folder, "prompt")
+        write_ids(prompt, ids[:a.length])
+        print("| plan | pages, MiB | of full | decoding, MiB | peak, MiB | prefill, s | tokens per s |")
+        print("|---|---|---|---|---|---|---|", flush=True)
+        for plan in a.plan:
+            result, decoding, peak = measure([a.lowkey, "generate", a.model, "--ids", prompt, "-n", str(a.generate),
+                                              "--ignore-eos", "--plan", plan, "--json"])
+            cache = result["cache"]
+            speed = (a.generate - 1) / result["decode_seconds"]
+            name = os.path.basename(plan).rsplit(".", 1)[0]
+            print(f"| {name} | {cache['bytes_allocated'] / 2**20:.1f} | {cache['ratio']:.3f} | {decoding:.0f} | {peak:.0f} | "
+                  f"{result['prefill_seconds']:.1f} | {speed:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
