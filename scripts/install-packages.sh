@@ -9,7 +9,7 @@ packages=(
     nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev
     libpcre2-dev libutf8proc-dev libsentencepiece-dev     # tokenizers
     libxxhash-dev                                         # fingerprints of checkpoints
-    libgtest-dev libgmock-dev                             # tests
+    libgtest-dev libgmock-dev python3                     # tests
     clang-format clang-tidy                               # checks of .ci/run
 )
 if [ "${1:-}" = fuzz ]; then

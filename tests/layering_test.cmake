@@ -1,5 +1,7 @@
 # A folder of src includes only itself and folders above it in this list: cmake -DSOURCE_DIR=... -P layering_test.cmake
-set(layers base kernels tensor io jinja tokenizer kvcache attention model engine chat compress eval cli)
+set(layers base kernels tensor io jinja tokenizer kvcache attention model engine chat compress eval api cli)
+# Of the public headers (include/lowkey) api includes all; the others share what these define.
+set(shared_headers error.h cache.h generation.h)
 
 file(GLOB folders RELATIVE ${SOURCE_DIR}/src ${SOURCE_DIR}/src/*)
 set(failures "")
@@ -17,6 +19,13 @@ foreach(folder ${folders})
         file(STRINGS ${file} includes REGEX "^#include \"")
         foreach(include ${includes})
             string(REGEX REPLACE "^#include \"([^/\"]+)/.*" "\\1" target "${include}")
+            if(target STREQUAL "lowkey")
+                string(REGEX REPLACE "^#include \"lowkey/([^\"]+)\".*" "\\1" header "${include}")
+                if(NOT folder STREQUAL "api" AND NOT header IN_LIST shared_headers)
+                    list(APPEND failures "${file}: ${include} is for src/api")
+                endif()
+                continue()
+            endif()
             list(FIND layers "${target}" theirs)
             if(theirs EQUAL -1)
                 list(APPEND failures "${file}: ${include} does not start with a folder of src")

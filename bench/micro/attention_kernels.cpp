@@ -7,8 +7,7 @@ namespace {
 constexpr int64_t kTiles = 8;
 constexpr int64_t kTokens = kTiles * kTileTokens;
 
-using Score = void (*)(const float*, int64_t, int64_t, int64_t, const void*, int64_t, float*,
-                       int64_t) noexcept;
+using Score = decltype(KernelTable::score_bf16);
 using Sum = Score;  // of weights, tiles and sums instead
 
 void score(benchmark::State& state, Score kernel, const void* tiles, int64_t element_bytes,
@@ -16,8 +15,9 @@ void score(benchmark::State& state, Score kernel, const void* tiles, int64_t ele
     const std::vector<float> q = random_floats(rows * dim);
     std::vector<float> out(static_cast<size_t>(rows * kTokens));
     measure(state, static_cast<double>(kTokens * dim * element_bytes),
-            2.0 * static_cast<double>(rows * kTokens * dim),
-            [&] { kernel(q.data(), dim, rows, dim, tiles, kTiles, out.data(), kTokens); });
+            2.0 * static_cast<double>(rows * kTokens * dim), [&] {
+                kernel(q.data(), dim, rows, dim, {tiles, kTiles}, out.data(), kTokens);
+            });
 }
 
 void sum(benchmark::State& state, Sum kernel, const void* tiles, int64_t element_bytes, int64_t dim,
@@ -25,8 +25,9 @@ void sum(benchmark::State& state, Sum kernel, const void* tiles, int64_t element
     const std::vector<float> p = random_floats(rows * kTokens);
     std::vector<float> acc(static_cast<size_t>(rows * dim));
     measure(state, static_cast<double>(kTokens * dim * element_bytes),
-            2.0 * static_cast<double>(rows * kTokens * dim),
-            [&] { kernel(p.data(), kTokens, rows, dim, tiles, kTiles, acc.data(), dim); });
+            2.0 * static_cast<double>(rows * kTokens * dim), [&] {
+                kernel(p.data(), kTokens, rows, dim, {tiles, kTiles}, acc.data(), dim);
+            });
 }
 
 void online_softmax(benchmark::State& state, const KernelTable& table, int64_t dim, int64_t rows) {
@@ -34,7 +35,9 @@ void online_softmax(benchmark::State& state, const KernelTable& table, int64_t d
     std::vector<float> tops(static_cast<size_t>(rows), 2.0f);  // higher than any: nothing shrinks
     std::vector<float> sums(static_cast<size_t>(rows), 1.0f);
     std::vector<float> acc = random_floats(rows * dim);
-    measure(state, 8.0 * static_cast<double>(rows * kTokens), 0, [&] {
+    // A score takes part in the maximum, is shifted, exponentiated and added.
+    const auto scores_of_call = static_cast<double>(rows * kTokens);
+    measure(state, 8.0 * scores_of_call, 4.0 * scores_of_call, [&] {
         table.online_softmax(scores.data(), kTokens, rows, kTokens, tops.data(), sums.data(),
                              acc.data(), dim);
     });
@@ -52,9 +55,9 @@ void rotate_tile(benchmark::State& state, const KernelTable& table, int64_t dim)
 }  // namespace
 
 void add_attention_kernels(const KernelTable& table) {
-    for (const int64_t dim : {64, 128}) {
+    for (const int64_t dim : {21, 64, 128}) {
         // One query, the queries of a group, and a block of a prompt's.
-        for (const int64_t rows : {1, 4, 8, 64}) {
+        for (const int64_t rows : {1, 4, 7, 64}) {
             const auto add = [&](const char* kernel, auto run) {
                 benchmark::RegisterBenchmark(name(table, kernel, dim, rows).c_str(), run);
             };
@@ -75,12 +78,13 @@ void add_attention_kernels(const KernelTable& table) {
                 sum(state, table.sum_bf16, tiles.data(), 2, dim, rows);
             });
         }
-        for (const int64_t rows : {1, 8, 64}) {
+        for (const int64_t rows : {1, 7, 64}) {
             benchmark::RegisterBenchmark(name(table, "online_softmax", dim, rows).c_str(),
                                          [&table, dim, rows](benchmark::State& state) {
                                              online_softmax(state, table, dim, rows);
                                          });
         }
+        if (dim % 2 != 0) continue;
         benchmark::RegisterBenchmark(
             name(table, "rotate_tile", dim).c_str(),
             [&table, dim](benchmark::State& state) { rotate_tile(state, table, dim); });

@@ -14,6 +14,7 @@ namespace lowkey::bench {
 // Each registers its benchmarks for one instruction set, as "kernel/isa/sizes".
 void add_attention_kernels(const KernelTable& table);
 void add_linear_kernels(const KernelTable& table);
+void add_page_kernels(const KernelTable& table);
 void add_row_kernels(const KernelTable& table);
 
 /// "score_bf16/avx512/64/8"

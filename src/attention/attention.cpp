@@ -1,11 +1,12 @@
 #include "attention/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
-#include <limits>
-#include <numeric>
+#include <memory>
 
 #include "attention/attention_state.h"
+#include "attention/page_scores.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/kernels.h"
@@ -17,25 +18,9 @@ namespace {
 // enough that their scores of one page stay in the L2 cache.
 constexpr int64_t kBlockRows = 128;
 // Pages below which splitting a cache over threads costs more than it gains.
-constexpr int64_t kMinSplitPages = 4;
-
-/// Scratch slots of this file; codecs use 0 and 1.
-enum Slot : size_t { kPrepared = 2, kScores, kQueries, kMovedQueries, kSegmentState, kBlockState };
-
-/// Pages [begin, end) counted over all segments of all caches of a task.
-struct PageRange {
-    int64_t begin = 0;
-    int64_t end = 0;
-};
-
-/// Tokens [begin, end) of a task against a range of its pages.
-struct Block {
-    const AttentionTask* task;
-    int64_t begin;
-    int64_t end;
-    PageRange pages;
-    [[nodiscard]] int64_t rows() const { return (end - begin) * task->group_size; }
-};
+constexpr int64_t kMinPartPages = 4;
+// Parts that each thread gets where pages allow it: enough that threads end at about the same time.
+constexpr int64_t kPartsPerThread = 4;
 
 AttentionState make_state(float* memory, int64_t rows, int64_t dim) {
     const auto n = static_cast<size_t>(rows);
@@ -43,176 +28,6 @@ AttentionState make_state(float* memory, int64_t rows, int64_t dim) {
         {memory, n}, {memory + rows, n}, {memory + 2 * rows, n * static_cast<size_t>(dim)}, dim};
 }
 int64_t state_floats(int64_t rows, int64_t dim) { return rows * (dim + 2); }
-
-/// What is the same for all pages of one segment of a task.
-struct SegmentView {
-    const AttentionTask* task;
-    const HeadCache* cache;
-    int64_t index;  ///< of the segment
-    [[nodiscard]] const SegmentLayout& layout() const { return cache->segment(index); }
-    [[nodiscard]] int64_t window() const { return cache->segment_window(index); }
-};
-
-/// Scores of one page for the rows of a block, whose queries are prepared.
-class PageScores {
-public:
-    PageScores(const Block& block, const SegmentView& segment, const float* prepared, float softcap,
-               Scratch& scratch)
-        : block_(block),
-          segment_(segment),
-          window_(segment.window()),
-          first_seen_(segment.cache->first_seen(segment.index)),
-          prepared_(prepared),
-          softcap_(softcap),
-          scratch_(scratch) {}
-
-    /// Rows [first_row, first_row + num_rows) of the block may see the page: their scores, `stride`
-    /// apart.
-    struct Rows {
-        int64_t first_row = 0;
-        int64_t num_rows = 0;
-        int64_t stride = 0;
-        int64_t num_tiles = 0;
-        float* scores = nullptr;
-    };
-    /// Rows that see slots [begin, end) of the page, and where their scores of slot 0 are.
-    struct Seen {
-        int64_t first_row;
-        int64_t num_rows;
-        float* scores;
-        int64_t stride;
-        int64_t begin;
-        int64_t end;
-    };
-    /// Calls visit(seen) for the rows of the block that see tokens of the page: scores biased, -inf
-    /// where a token between is not seen. Scores of all other slots and rows are 0.
-    template <typename Visit>
-    Rows compute(const PageView& page, Visit visit) {
-        const AttentionTask& task = *block_.task;
-        const int64_t group = task.group_size;
-        const int64_t first_position = task.first_position + block_.begin;  // of row 0
-        // Tokens before the first stand before the page, tokens from the last on have it behind
-        // their window: neither sees any of it.
-        int64_t first_token = 0;
-        int64_t last_token = block_.end - block_.begin;
-        if (page.positions == nullptr) {
-            first_token = std::max<int64_t>(0, page.first_position - first_position);
-            if (window_ > 0) {
-                const int64_t reach = page.first_position + page.num_tokens - 1 + window_;
-                last_token = std::min(last_token, reach - first_position);
-            }
-        }
-        Rows rows;
-        rows.num_rows = (last_token - first_token) * group;
-        if (rows.num_rows <= 0) return {};
-        rows.first_row = first_token * group;
-        rows.num_tiles = (page.num_tokens + kTileTokens - 1) / kTileTokens;
-        rows.stride = rows.num_tiles * kTileTokens;
-        fill_positions(page, rows.stride);
-
-        const KeyCodec& key = *segment_.layout().key;
-        rows.scores = scratch_.floats(kScores, rows.num_rows * rows.stride);
-        key.score(prepared_ + rows.first_row * key.query_dim(), rows.num_rows, page.keys,
-                  rows.num_tiles, positions_.data(), rows.scores, rows.stride, scratch_);
-        if (all_see_all(page, first_position + first_token, first_position + last_token - 1)) {
-            if (softcap_ > 0) kernels().softcap(rows.scores, rows.num_rows * rows.stride, softcap_);
-            for (int64_t r = 0; r < rows.num_rows && page.num_tokens < rows.stride; ++r) {
-                float* row = rows.scores + r * rows.stride;
-                std::fill(row + page.num_tokens, row + rows.stride, 0.0f);
-            }
-            visit(
-                Seen{rows.first_row, rows.num_rows, rows.scores, rows.stride, 0, page.num_tokens});
-            return rows;
-        }
-        for (int64_t r = 0; r < rows.num_rows; ++r) {
-            const int64_t position = first_position + (rows.first_row + r) / group;
-            float* row = rows.scores + r * rows.stride;
-            const Visible visible = find_visible(page, position);
-            if (visible.begin >= visible.end) {
-                std::fill(row, row + rows.stride, 0.0f);
-                continue;
-            }
-            std::fill(row, row + visible.begin, 0.0f);
-            std::fill(row + visible.end, row + rows.stride, 0.0f);
-            if (!bias(row, visible, page, position, r % group)) {
-                std::fill(row + visible.begin, row + visible.end, 0.0f);
-                continue;
-            }
-            visit(Seen{rows.first_row + r, 1, row, rows.stride, visible.begin, visible.end});
-        }
-        return rows;
-    }
-
-private:
-    /// Slots [begin, end) of a page.
-    struct Visible {
-        int64_t begin;
-        int64_t end;
-    };
-    [[nodiscard]] Visible find_visible(const PageView& page, int64_t position) const {
-        if (page.positions != nullptr) return {0, page.num_tokens};
-        const int64_t own = position - page.first_position;
-        const int64_t own_first = window_ > 0 ? own - window_ + 1 : 0;
-        const int64_t begin = std::max({int64_t{0}, own_first, first_seen_ - page.first_position});
-        return {begin, std::min(page.num_tokens, own + 1)};
-    }
-
-    /// Whether queries at positions from `first` to `last` see all tokens of the page, unbiased:
-    /// what most pages of a long cache are like.
-    [[nodiscard]] bool all_see_all(const PageView& page, int64_t first, int64_t last) const {
-        if (page.positions != nullptr || block_.task->alibi_slopes != nullptr) return false;
-        const Visible early = find_visible(page, first);
-        const Visible late = find_visible(page, last);
-        return early.begin <= 0 && late.begin <= 0 && early.end == page.num_tokens;
-    }
-
-    void fill_positions(const PageView& page, int64_t count) {
-        positions_.resize(static_cast<size_t>(count));
-        if (page.positions == nullptr) {
-            std::iota(positions_.begin(), positions_.end(),
-                      static_cast<int32_t>(page.first_position));
-            return;
-        }
-        std::copy_n(page.positions, page.num_tokens, positions_.begin());
-        std::fill(positions_.begin() + page.num_tokens, positions_.end(), 0);
-    }
-
-    /// Caps a row's scores, adds what its head and the distances give, and takes out tokens in any
-    /// order that the query does not see. Whether it sees one at all.
-    bool bias(float* row, Visible visible, const PageView& page, int64_t position,
-              int64_t group_head) const {
-        float* first = row + visible.begin;
-        const int64_t n = visible.end - visible.begin;
-        if (softcap_ > 0) kernels().softcap(first, n, softcap_);
-        const float slope =
-            block_.task->alibi_slopes == nullptr ? 0.0f : block_.task->alibi_slopes[group_head];
-        if (page.positions == nullptr) {
-            if (slope == 0) return true;
-            const int64_t own = position - segment_.cache->query_shift(segment_.index, position) -
-                                page.first_position;
-            kernels().add_ramp(first, n, slope * static_cast<float>(visible.begin - own), slope);
-            return true;
-        }
-        bool any = false;
-        for (int64_t i = 0; i < n; ++i) {
-            const int64_t distance = position - page.positions[i];
-            const bool seen = distance >= 0 && (window_ == 0 || distance < window_);
-            row[i] = seen ? row[i] - slope * static_cast<float>(distance)
-                          : -std::numeric_limits<float>::infinity();
-            any = any || seen;
-        }
-        return any;
-    }
-
-    const Block& block_;
-    const SegmentView segment_;
-    int64_t window_;
-    int64_t first_seen_;
-    const float* prepared_;
-    float softcap_;
-    Scratch& scratch_;
-    std::vector<int32_t> positions_;
-};
 
 /// A row's n scores become weights relative to its running maximum, which may rise.
 void add_scores(float* scores, int64_t n, int64_t row, const AttentionState& state) {
@@ -222,7 +37,7 @@ void add_scores(float* scores, int64_t n, int64_t row, const AttentionState& sta
 }
 
 /// Query rows of a block side by side [rows, q_dim], scaled.
-const float* gather_queries(const Block& block, float scale, Scratch& scratch) {
+const float* gather_queries(const QueryBlock& block, float scale, Scratch& scratch) {
     const AttentionTask& task = *block.task;
     float* q = scratch.floats(kQueries, block.rows() * task.q_dim);
     const int64_t width = task.group_size * task.q_dim;
@@ -235,7 +50,7 @@ const float* gather_queries(const Block& block, float scale, Scratch& scratch) {
 }
 
 /// A block's queries [rows, q_dim] as the tokens of a segment see them, in its codec's space.
-const float* prepare_queries(const Block& block, const SegmentView& segment, const float* q,
+const float* prepare_queries(const QueryBlock& block, const SegmentView& segment, const float* q,
                              Scratch& scratch) {
     const AttentionTask& task = *block.task;
     const int64_t rows = block.rows();
@@ -264,8 +79,8 @@ const float* prepare_queries(const Block& block, const SegmentView& segment, con
 }
 
 /// The tokens that stand for those which a cache's windows have left.
-void add_compensation(const Block& block, const HeadCache& cache, const float* q, float softcap,
-                      const AttentionState& state) {
+void add_compensation(const QueryBlock& block, const HeadCache& cache, const float* q,
+                      float softcap, const AttentionState& state) {
     const AttentionTask& task = *block.task;
     if (!cache.layout().compensates()) return;
     for (int64_t row = 0; row < block.rows(); ++row) {
@@ -287,60 +102,76 @@ void add_compensation(const Block& block, const HeadCache& cache, const float* q
     }
 }
 
-/// The block's state over its range of pages: each segment in its codec's space, then merged in the
-/// values' space. Compensation tokens go with the first pages.
-void attend_block(const Block& block, const ScoreOptions& options, const AttentionState& state,
-                  Scratch& scratch) {
+/// The non-empty pages of one segment: [begin, end) of the list of all pages.
+struct SegmentPages {
+    SegmentView segment;
+    int64_t begin;
+    int64_t end;
+};
+
+/// A block's rows against pages [begin, end) of the list of all pages.
+struct Part {
+    QueryBlock block;
+    int64_t block_index;
+    std::span<const SegmentPages> segments;  ///< of its task
+    int64_t begin;
+    int64_t end;
+    /// Whether this part takes the compensation tokens, which have no page.
+    bool first;
+    AttentionState state;  ///< of a block in several parts
+};
+
+/// The part's state: each segment in its codec's space, then merged in the values' space.
+void attend_part(const Part& part, std::span<const PageView> pages, const ScoreOptions& options,
+                 const AttentionState& state, Scratch& scratch) {
+    const QueryBlock& block = part.block;
     state.clear();
     const float* q = gather_queries(block, options.softmax_scale, scratch);
     const int64_t rows = block.rows();
     const int64_t last_position = block.task->first_position + block.end - 1;
-    std::vector<PageView> pages;
-    int64_t page_index = 0;
     for (const HeadCache* cache : block.task->caches) {
-        if (block.pages.begin == 0) add_compensation(block, *cache, q, options.softcap, state);
-        for (int64_t s = 0; s < cache->num_segments(); ++s) {
-            const SegmentView segment{block.task, cache, s};
-            cache->segment_pages(s, pages);
-            const int64_t first = std::max<int64_t>(0, block.pages.begin - page_index);
-            const int64_t last =
-                std::min<int64_t>(static_cast<int64_t>(pages.size()), block.pages.end - page_index);
-            page_index += static_cast<int64_t>(pages.size());
-            if (first >= last) continue;
-            const PageView& first_page = pages[static_cast<size_t>(first)];
-            if (first_page.positions == nullptr && first_page.first_position > last_position)
-                continue;
+        if (part.first) add_compensation(block, *cache, q, options.softcap, state);
+    }
+    for (const auto& [segment, segment_begin, segment_end] : part.segments) {
+        const int64_t begin = std::max(part.begin, segment_begin);
+        const int64_t end = std::min(part.end, segment_end);
+        if (begin >= end) continue;
+        const auto run =
+            pages.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+        if (run[0].positions == nullptr && run[0].first_position > last_position) continue;
 
-            const ValueCodec& value = *segment.layout().value;
-            const int64_t sum_dim = value.sum_dim();
-            float* memory =
-                scratch.floats(kSegmentState, state_floats(rows, sum_dim) + rows * state.dim);
-            const AttentionState part = make_state(memory, rows, sum_dim);
-            part.clear();
-            PageScores scores(block, segment, prepare_queries(block, segment, q, scratch),
-                              options.softcap, scratch);
-            for (int64_t p = first; p < last; ++p) {
-                const PageView& page = pages[static_cast<size_t>(p)];
-                const auto done = scores.compute(page, [&](const PageScores::Seen& seen) {
-                    const auto row = static_cast<size_t>(seen.first_row);
-                    kernels().online_softmax(seen.scores + seen.begin, seen.stride, seen.num_rows,
-                                             seen.end - seen.begin, &part.max[row], &part.sum[row],
-                                             part.acc.data() + seen.first_row * sum_dim, sum_dim);
-                });
-                if (done.num_rows == 0) continue;
-                value.accumulate(done.scores, done.stride, done.num_rows, page.values,
-                                 done.num_tiles, part.acc.data() + done.first_row * sum_dim);
-            }
-
-            const AttentionState finished{
-                part.max,
-                part.sum,
-                {memory + state_floats(rows, sum_dim), static_cast<size_t>(rows * state.dim)},
-                state.dim};
-            std::fill(finished.acc.begin(), finished.acc.end(), 0.0f);
-            value.finish(part.acc.data(), rows, finished.acc.data());
-            state.merge(finished);
+        const ValueCodec& value = *segment.layout().value;
+        const int64_t sum_dim = value.sum_dim();
+        float* memory =
+            scratch.floats(kSegmentState, state_floats(rows, sum_dim) + rows * state.dim);
+        const AttentionState sums = make_state(memory, rows, sum_dim);
+        sums.clear();
+        PageScores scores(block, segment, prepare_queries(block, segment, q, scratch),
+                          options.softcap, scratch);
+        for (size_t p = 0; p < run.size(); ++p) {
+            const PageView& page = run[p];
+            const PageView* next = p + 1 < run.size() ? &run[p + 1] : nullptr;
+            const auto done = scores.compute(page, next, [&](const PageScores::Seen& seen) {
+                const auto row = static_cast<size_t>(seen.first_row);
+                kernels().online_softmax(seen.scores + seen.begin, seen.stride, seen.num_rows,
+                                         seen.end - seen.begin, &sums.max[row], &sums.sum[row],
+                                         sums.acc.data() + seen.first_row * sum_dim, sum_dim);
+            });
+            if (done.num_rows == 0) continue;
+            value.accumulate(
+                done.scores, done.stride, done.num_rows,
+                {page.values, done.num_tiles, next == nullptr ? nullptr : next->values},
+                sums.acc.data() + done.first_row * sum_dim);
         }
+
+        const AttentionState finished{
+            sums.max,
+            sums.sum,
+            {memory + state_floats(rows, sum_dim), static_cast<size_t>(rows * state.dim)},
+            state.dim};
+        std::fill(finished.acc.begin(), finished.acc.end(), 0.0f);
+        value.finish(sums.acc.data(), rows, finished.acc.data(), scratch);
+        state.merge(finished);
     }
 }
 
@@ -354,7 +185,7 @@ struct RowStats {
         max.resize(rows);
         sum.resize(rows);
     }
-    void keep(const Block& block, const AttentionState& state) {
+    void keep(const QueryBlock& block, const AttentionState& state) {
         const int64_t first = block.begin * block.task->group_size;
         std::copy_n(state.max.begin(), block.rows(), max.begin() + first);
         std::copy_n(state.sum.begin(), block.rows(), sum.begin() + first);
@@ -374,13 +205,13 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
     const AttentionTask& task = *observed.segment.task;
     const int64_t block_tokens = std::max<int64_t>(1, kBlockRows / task.group_size);
     for (int64_t t = observed.observer.first_query; t < task.num_tokens; t += block_tokens) {
-        const Block block{&task, t, std::min(task.num_tokens, t + block_tokens), {0, 0}};
+        const QueryBlock block{&task, t, std::min(task.num_tokens, t + block_tokens)};
         const float* q = gather_queries(block, options.softmax_scale, scratch);
         PageScores scores(block, observed.segment,
                           prepare_queries(block, observed.segment, q, scratch), options.softcap,
                           scratch);
         const int64_t first_row = block.begin * task.group_size;
-        scores.compute(observed.page, [&](const PageScores::Seen& seen) {
+        scores.compute(observed.page, nullptr, [&](const PageScores::Seen& seen) {
             for (int64_t r = 0; r < seen.num_rows; ++r) {
                 float* x = seen.scores + r * seen.stride;
                 const auto at = static_cast<size_t>(first_row + seen.first_row + r);
@@ -393,37 +224,7 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
     }
 }
 
-void observe(std::span<const AttentionTask> tasks, const std::vector<RowStats>& stats,
-             const ScoreOptions& options, std::vector<Scratch>& scratch) {
-    std::vector<ObservedPage> observed;
-    std::vector<size_t> task_of;
-    std::vector<PageView> pages;
-    for (size_t i = 0; i < tasks.size(); ++i) {
-        if (tasks[i].observers.empty()) continue;
-        int64_t before = 0;  // tokens of the pages so far
-        for (const HeadCache* cache : tasks[i].caches) {
-            for (int64_t s = 0; s < cache->num_segments(); ++s) {
-                cache->segment_pages(s, pages);
-                for (const PageView& page : pages) {
-                    for (AttentionObserver observer : tasks[i].observers) {
-                        observer.sums += before;
-                        observed.push_back({{&tasks[i], cache, s}, page, observer});
-                        task_of.push_back(i);
-                    }
-                    before += page.num_tokens;
-                }
-            }
-        }
-    }
-    // A page's sums belong to one thread, so that they come out the same every time.
-    parallel_for_dynamic(static_cast<int64_t>(observed.size()), [&](int64_t i, int thread) {
-        const auto at = static_cast<size_t>(i);
-        observe_page(observed[at], stats[task_of[at]], options,
-                     scratch[static_cast<size_t>(thread)]);
-    });
-}
-
-void write_out(const Block& block, const AttentionState& state) {
+void write_out(const QueryBlock& block, const AttentionState& state) {
     const AttentionTask& task = *block.task;
     for (int64_t row = 0; row < block.rows(); ++row) {
         state.normalize_row(row, task.out +
@@ -432,90 +233,215 @@ void write_out(const Block& block, const AttentionState& state) {
     }
 }
 
-int64_t count_pages(const AttentionTask& task) {
-    int64_t count = 0;
-    std::vector<PageView> pages;
-    for (const HeadCache* cache : task.caches) {
-        for (int64_t s = 0; s < cache->num_segments(); ++s) {
-            cache->segment_pages(s, pages);
-            count += static_cast<int64_t>(pages.size());
-        }
-    }
-    return count;
-}
-
 }  // namespace
 
-void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options) {
-    std::vector<Block> blocks;
-    for (const AttentionTask& task : tasks) {
-        const int64_t block_tokens = std::max<int64_t>(1, kBlockRows / task.group_size);
-        const int64_t num_pages = count_pages(task);
-        for (int64_t t = 0; t < task.num_tokens; t += block_tokens) {
-            blocks.push_back(
-                {&task, t, std::min(task.num_tokens, t + block_tokens), {0, num_pages}});
+struct AttentionBuffers::Memory {
+    std::vector<Scratch> threads;
+    std::vector<PageView> pages;         // of all segments of all tasks
+    std::vector<PageView> run;           // of one segment
+    std::vector<SegmentPages> segments;  // of all tasks
+    std::vector<int64_t> first_segment;  // of each task, and the end
+    std::vector<Part> parts;
+    std::vector<int64_t> first_part;  // of each block, and the end
+    Scratch states;
+    std::unique_ptr<std::atomic<int64_t>[]> parts_left;  // of each block
+    int64_t max_blocks = 0;
+    std::vector<RowStats> stats;
+};
+
+AttentionBuffers::AttentionBuffers() : memory_(std::make_unique<Memory>()) {}
+AttentionBuffers::~AttentionBuffers() = default;
+
+/// One call of attend().
+class AttentionPass {
+public:
+    AttentionPass(std::span<const AttentionTask> tasks, const ScoreOptions& options,
+                  AttentionBuffers::Memory& memory)
+        : tasks_(tasks), options_(options), m_(memory) {}
+
+    void run() {
+        if (m_.threads.size() < static_cast<size_t>(num_threads()))
+            m_.threads.resize(static_cast<size_t>(num_threads()));
+        m_.stats.resize(tasks_.size());
+        for (size_t i = 0; i < tasks_.size(); ++i) {
+            if (!tasks_[i].observers.empty()) m_.stats[i].resize(tasks_[i]);
+        }
+        list_pages();
+        make_parts();
+        const auto num_parts = std::ssize(m_.parts);
+        parallel_for_dynamic(num_parts, [&](int64_t i, int thread) {
+            // Late blocks see the most tokens: they go first, so that none is left over at the end.
+            run_part(m_.parts[static_cast<size_t>(num_parts - 1 - i)],
+                     m_.threads[static_cast<size_t>(thread)]);
+        });
+        observe();
+    }
+
+private:
+    void list_pages() {
+        m_.pages.clear();
+        m_.segments.clear();
+        m_.first_segment.clear();
+        for (const AttentionTask& task : tasks_) {
+            m_.first_segment.push_back(std::ssize(m_.segments));
+            for (const HeadCache* cache : task.caches) {
+                for (int64_t s = 0; s < cache->num_segments(); ++s) {
+                    cache->segment_pages(s, m_.run);
+                    const int64_t begin = std::ssize(m_.pages);
+                    m_.pages.insert(m_.pages.end(), m_.run.begin(), m_.run.end());
+                    m_.segments.push_back({{&task, cache, s}, begin, std::ssize(m_.pages)});
+                }
+            }
+        }
+        m_.first_segment.push_back(std::ssize(m_.segments));
+    }
+
+    [[nodiscard]] std::span<const SegmentPages> segments_of(size_t task) const {
+        const auto begin = static_cast<size_t>(m_.first_segment[task]);
+        const auto end = static_cast<size_t>(m_.first_segment[task + 1]);
+        return std::span(m_.segments).subspan(begin, end - begin);
+    }
+
+    /// Cuts the tasks into blocks of rows, and their pages where the blocks are too few or too
+    /// unequal for the threads.
+    void make_parts() {
+        int64_t block_pages = 0;
+        for_each_block([&](const QueryBlock&, std::span<const SegmentPages> segments) {
+            block_pages += pages_of(segments);
+        });
+        const int64_t part_pages =
+            std::max(kMinPartPages, block_pages / (kPartsPerThread * num_threads()));
+        m_.parts.clear();
+        m_.first_part.clear();
+        int64_t state_size = 0;
+        for_each_block([&](const QueryBlock& block, std::span<const SegmentPages> segments) {
+            const int64_t first = segments.empty() ? 0 : segments.front().begin;
+            const int64_t pages = pages_of(segments);
+            const int64_t count = num_threads() == 1
+                                      ? 1
+                                      : std::max<int64_t>(1, (pages + part_pages / 2) / part_pages);
+            const int64_t index = std::ssize(m_.first_part);
+            m_.first_part.push_back(std::ssize(m_.parts));
+            for (int64_t i = 0; i < count; ++i) {
+                m_.parts.push_back({block,
+                                    index,
+                                    segments,
+                                    first + pages * i / count,
+                                    first + pages * (i + 1) / count,
+                                    i == 0,
+                                    {}});
+            }
+            if (count > 1) state_size += count * state_floats(block.rows(), block.task->out_dim);
+        });
+        m_.first_part.push_back(std::ssize(m_.parts));
+        place_states(state_size);
+    }
+
+    template <typename Fn>
+    void for_each_block(Fn fn) const {
+        for (size_t i = 0; i < tasks_.size(); ++i) {
+            const AttentionTask& task = tasks_[i];
+            const int64_t step = std::max<int64_t>(1, kBlockRows / task.group_size);
+            for (int64_t t = 0; t < task.num_tokens; t += step)
+                fn(QueryBlock{&task, t, std::min(task.num_tokens, t + step)}, segments_of(i));
         }
     }
-    if (blocks.empty()) return;
-    // With fewer blocks than threads can share evenly, each block's pages are split as well.
-    const int64_t wanted = 2 * num_threads();
-    const auto num_blocks = static_cast<int64_t>(blocks.size());
-    const int64_t splits =
-        num_threads() > 1 && num_blocks < wanted ? (wanted + num_blocks - 1) / num_blocks : 1;
 
-    std::vector<Block> parts;
-    std::vector<int64_t> first_part;  // of each block
-    for (const Block& block : blocks) {
-        first_part.push_back(static_cast<int64_t>(parts.size()));
-        const int64_t pages = block.pages.end;
-        const int64_t count = std::clamp<int64_t>(pages / kMinSplitPages, 1, splits);
-        for (int64_t i = 0; i < count; ++i) {
-            parts.push_back(
-                {block.task, block.begin, block.end, {pages * i / count, pages * (i + 1) / count}});
+    static int64_t pages_of(std::span<const SegmentPages> segments) {
+        return segments.empty() ? 0 : segments.back().end - segments.front().begin;
+    }
+
+    /// Gives each part of a block in several parts memory for its state.
+    void place_states(int64_t size) {
+        float* memory = size == 0 ? nullptr : m_.states.floats(0, size);
+        const int64_t num_blocks = std::ssize(m_.first_part) - 1;
+        if (m_.max_blocks < num_blocks) {
+            m_.parts_left =
+                std::make_unique<std::atomic<int64_t>[]>(static_cast<size_t>(num_blocks));
+            m_.max_blocks = num_blocks;
+        }
+        for (int64_t b = 0; b < num_blocks; ++b) {
+            const auto parts = parts_of(b);
+            m_.parts_left[static_cast<size_t>(b)] = std::ssize(parts);
+            if (parts.size() == 1) continue;
+            for (Part& part : parts) {
+                const int64_t rows = part.block.rows();
+                part.state = make_state(memory, rows, part.block.task->out_dim);
+                memory += state_floats(rows, part.block.task->out_dim);
+            }
         }
     }
-    first_part.push_back(static_cast<int64_t>(parts.size()));
 
-    std::vector<Scratch> scratch(static_cast<size_t>(num_threads()));
-    std::vector<RowStats> stats(tasks.size());
-    for (size_t i = 0; i < tasks.size(); ++i) {
-        if (!tasks[i].observers.empty()) stats[i].resize(tasks[i]);
+    [[nodiscard]] std::span<Part> parts_of(int64_t block) const {
+        const auto begin = static_cast<size_t>(m_.first_part[static_cast<size_t>(block)]);
+        const auto end = static_cast<size_t>(m_.first_part[static_cast<size_t>(block) + 1]);
+        return std::span(m_.parts).subspan(begin, end - begin);
     }
-    const auto finish = [&](const Block& block, const AttentionState& state) {
+
+    void run_part(const Part& part, Scratch& scratch) {
+        const auto parts = parts_of(part.block_index);
+        if (parts.size() == 1) {
+            const int64_t rows = part.block.rows();
+            const int64_t dim = part.block.task->out_dim;
+            const AttentionState state =
+                make_state(scratch.floats(kBlockState, state_floats(rows, dim)), rows, dim);
+            attend_part(part, m_.pages, options_, state, scratch);
+            finish(part.block, state);
+            return;
+        }
+        attend_part(part, m_.pages, options_, part.state, scratch);
+        // Whoever is last merges, always in the same order.
+        if (--m_.parts_left[static_cast<size_t>(part.block_index)] > 0) return;
+        for (const Part& other : parts.subspan(1)) parts[0].state.merge(other.state);
+        finish(part.block, parts[0].state);
+    }
+
+    void finish(const QueryBlock& block, const AttentionState& state) {
         write_out(block, state);
         if (block.task->observers.empty()) return;
-        stats[static_cast<size_t>(block.task - tasks.data())].keep(block, state);
-    };
-    if (parts.size() == blocks.size()) {
-        parallel_for_dynamic(num_blocks, [&](int64_t i, int thread) {
-            // Late blocks see the most tokens: they go first, so that none is left over at the end.
-            const Block& block = blocks[static_cast<size_t>(num_blocks - 1 - i)];
-            Scratch& mine = scratch[static_cast<size_t>(thread)];
-            const int64_t dim = block.task->out_dim;
-            const AttentionState state = make_state(
-                mine.floats(kBlockState, state_floats(block.rows(), dim)), block.rows(), dim);
-            attend_block(block, options, state, mine);
-            finish(block, state);
-        });
-        observe(tasks, stats, options, scratch);
-        return;
+        m_.stats[static_cast<size_t>(block.task - tasks_.data())].keep(block, state);
     }
-    std::vector<std::vector<float>> memory(parts.size());
-    std::vector<AttentionState> states(parts.size());
-    parallel_for_dynamic(static_cast<int64_t>(parts.size()), [&](int64_t i, int thread) {
-        const auto at = static_cast<size_t>(i);
-        const Block& part = parts[at];
-        memory[at].resize(static_cast<size_t>(state_floats(part.rows(), part.task->out_dim)));
-        states[at] = make_state(memory[at].data(), part.rows(), part.task->out_dim);
-        attend_block(part, options, states[at], scratch[static_cast<size_t>(thread)]);
-    });
-    parallel_for(num_blocks, [&](int64_t b) {
-        const auto first = static_cast<size_t>(first_part[static_cast<size_t>(b)]);
-        const auto end = static_cast<size_t>(first_part[static_cast<size_t>(b) + 1]);
-        for (size_t i = first + 1; i < end; ++i) states[first].merge(states[i]);
-        finish(parts[first], states[first]);
-    });
-    observe(tasks, stats, options, scratch);
+
+    void observe() {
+        std::vector<ObservedPage> observed;
+        std::vector<size_t> task_of;
+        for (size_t i = 0; i < tasks_.size(); ++i) {
+            int64_t before = 0;  // tokens of the pages so far
+            for (const SegmentPages& segment : segments_of(i)) {
+                if (tasks_[i].observers.empty()) break;
+                for (int64_t p = segment.begin; p < segment.end; ++p) {
+                    const PageView& page = m_.pages[static_cast<size_t>(p)];
+                    for (AttentionObserver observer : tasks_[i].observers) {
+                        observer.sums += before;
+                        observed.push_back({segment.segment, page, observer});
+                        task_of.push_back(i);
+                    }
+                    before += page.num_tokens;
+                }
+            }
+        }
+        if (observed.empty()) return;
+        // A page's sums belong to one thread, so that they come out the same every time.
+        parallel_for_dynamic(std::ssize(observed), [&](int64_t i, int thread) {
+            const auto at = static_cast<size_t>(i);
+            observe_page(observed[at], m_.stats[task_of[at]], options_,
+                         m_.threads[static_cast<size_t>(thread)]);
+        });
+    }
+
+    std::span<const AttentionTask> tasks_;
+    const ScoreOptions& options_;
+    AttentionBuffers::Memory& m_;
+};
+
+void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options,
+            AttentionBuffers& buffers) {
+    AttentionPass(tasks, options, *buffers.memory_).run();
+}
+
+void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options) {
+    AttentionBuffers buffers;
+    attend(tasks, options, buffers);
 }
 
 }  // namespace lowkey

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -48,12 +49,29 @@ struct ScoreOptions {
     float softcap = 0;  ///< scores become softcap · tanh(score / softcap); 0: not
 };
 
+/// Memory that attend() reuses from call to call. Not thread-safe.
+class AttentionBuffers {
+public:
+    AttentionBuffers();
+    ~AttentionBuffers();
+
+private:
+    friend class AttentionPass;
+    friend void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options,
+                       AttentionBuffers& buffers);
+    struct Memory;
+    std::unique_ptr<Memory> memory_;
+};
+
 /// softmax(scores) v for all tasks, causal by position, in blocks with online softmax: no
 /// row of scores is ever stored whole. Prefill and decode are the same loop: a page's scores for a
 /// block of query rows, which share each load of a key. Long caches are split over threads and
 /// merged by log-sum-exp. Where attention received is asked for, scores are computed a second time,
 /// since weights are known only then. The result depends on the tasks and the number of threads
 /// alone. Every query must see at least one token.
+void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options,
+            AttentionBuffers& buffers);
+/// The same with buffers of its own.
 void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options);
 
 }  // namespace lowkey

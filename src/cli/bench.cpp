@@ -4,21 +4,20 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/atomic_file.h"
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/phase_times.h"
 #include "base/progress.h"
-#include "base/size.h"
+#include "cli/bench_report.h"
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "eval/line_plot.h"
+#include "eval/perplexity.h"
 #include "eval/speed.h"
 #include "io/random_checkpoint.h"
-#include "kernels/kernels.h"
 
 namespace lowkey::cli {
 namespace {
@@ -27,6 +26,8 @@ struct Options : CommonOptions {
     std::string config;
     std::string plot;
     bool random = false;
+    bool check = true;
+    std::vector<int> thread_counts = {0};  ///< 0: physical cores
     SpeedOptions speed;
 };
 
@@ -47,138 +48,82 @@ std::shared_ptr<const Model> make_model(const Options& options) {
                        {dtype, options.max_context});
 }
 
-nlohmann::json phases_json(const PhaseTimes& times) {
-    nlohmann::json phases;
-    for (size_t i = 0; i < kNumPhases; ++i)
-        phases[std::string(phase_name(static_cast<Phase>(i)))] = times.seconds[i];
-    return phases;
+BenchReport describe(const Options& options, const Model& model) {
+    BenchReport report;
+    report.architecture = model.config().architecture;
+    report.dtype = dtype_name(model.options().dtype);
+    report.fingerprint = model.fingerprint();
+    report.num_parameters = model.weights().checkpoint->num_parameters();
+    report.plan = options.plan;
+    return report;
 }
 
-nlohmann::json to_json(const Engine& engine, const Speed& speed) {
-    const ModelConfig& config = engine.model().config();
-    nlohmann::json json = {{"machine",
-                            {{"processor", cpu_name()},
-                             {"threads", num_threads()},
-                             {"isa", kernels().isa},
-                             {"read_gbs", speed.limits.read_bytes_per_second / 1e9},
-                             {"bf16_gflops", speed.limits.bf16_flops / 1e9},
-                             {"f32_gflops", speed.limits.f32_flops / 1e9}}},
-                           {"model",
-                            {{"architecture", config.architecture},
-                             {"parameters", engine.model().weights().checkpoint->num_parameters()},
-                             {"dtype", dtype_name(engine.model().options().dtype)},
-                             {"fingerprint", engine.model().fingerprint()}}},
-                           {"prefill", nlohmann::json::array()},
-                           {"decode", nlohmann::json::array()}};
-    for (const PrefillSpeed& run : speed.prefill) {
-        json["prefill"].push_back({{"tokens", run.tokens},
-                                   {"seconds", run.times.total()},
-                                   {"tokens_per_second", run.tokens_per_second()},
-                                   {"flops", run.flops},
-                                   {"limit_share", run.limit_share()},
-                                   {"phases", phases_json(run.times)}});
-    }
-    for (const DecodeSpeed& run : speed.decode) {
-        json["decode"].push_back({{"depth", run.depth},
-                                  {"step_seconds", run.times.total()},
-                                  {"tokens_per_second", run.tokens_per_second()},
-                                  {"bytes_per_token", run.bytes_per_token()},
-                                  {"weight_bytes", run.weight_bytes},
-                                  {"cache_bytes", run.cache_bytes},
-                                  {"limit_share", run.limit_share()},
-                                  {"attention_seconds", run.times.of(Phase::kAttention)},
-                                  {"phases", phases_json(run.times)}});
-    }
-    return json;
-}
-
-/// "  linear  attention ..." or the phases' shares of the whole below it.
-std::string phase_names() {
-    std::string names;
-    for (size_t i = 0; i < kNumPhases; ++i)
-        names += fmt::format("{:>11}", phase_name(static_cast<Phase>(i)));
-    return names;
-}
-
-std::string phase_shares(const PhaseTimes& times) {
-    std::string shares;
-    for (const double seconds : times.seconds)
-        shares += fmt::format("{:>9.1f} %", 100 * seconds / times.total());
-    return shares;
-}
-
-void print(const Engine& engine, const Speed& speed) {
-    const Model& model = engine.model();
-    fmt::print("machine  {}, {} threads, {}\n", cpu_name(), num_threads(), kernels().isa);
-    fmt::print("limits   read {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n",
-               speed.limits.read_bytes_per_second / 1e9, speed.limits.bf16_flops / 1e9,
-               speed.limits.f32_flops / 1e9);
-    fmt::print("model    {}, {:.2f} B parameters, {}\n", model.config().architecture,
-               static_cast<double>(model.weights().checkpoint->num_parameters()) / 1e9,
-               dtype_name(model.options().dtype));
-    if (!speed.prefill.empty()) {
-        fmt::print("\nprefill\n{:>8}{:>10}{:>10}{:>12}  {}\n", "tokens", "tokens/s", "of limit",
-                   "seconds", phase_names());
-    }
-    for (const PrefillSpeed& run : speed.prefill) {
-        fmt::print("{:>8}{:>10.1f}{:>8.1f} %{:>12.3f}  {}\n", run.tokens, run.tokens_per_second(),
-                   100 * run.limit_share(), run.times.total(), phase_shares(run.times));
-    }
-    if (!speed.decode.empty()) {
-        fmt::print("\ndecode\n{:>8}{:>10}{:>10}{:>12}  {}\n", "depth", "tokens/s", "of limit",
-                   "bytes/token", phase_names());
-    }
-    for (const DecodeSpeed& run : speed.decode) {
-        fmt::print("{:>8}{:>10.2f}{:>8.1f} %{:>12}  {}\n", run.depth, run.tokens_per_second(),
-                   100 * run.limit_share(), format_bytes(run.bytes_per_token()),
-                   phase_shares(run.times));
+/// Steps of a text through the plan's cache and through the uncompressed one: a fast cache that
+/// holds garbage should not look good. Speed is worth telling without it, so what hinders it (no
+/// tokenizer, a short context) is but said.
+std::optional<Perplexity> check_cache(Engine& engine, const std::shared_ptr<const Model>& model,
+                                      const Options& options) {
+    constexpr int64_t kSteps = 32;
+    try {
+        const std::string text = read_text(model_directory("small") + "/sample.txt");
+        const std::vector<int32_t> ids = load_tokenizer(options)->encode(text, true);
+        const int64_t tokens = std::min<int64_t>(std::ssize(ids), model->max_context());
+        const std::span<const int32_t> window(ids.data(), static_cast<size_t>(tokens));
+        Engine reference = make_reference_engine(model, options);
+        return evaluate_perplexity(engine, {&window, 1}, {.prefill = tokens - kSteps - 1},
+                                   &reference);
+    } catch (const Error& error) {
+        std::fprintf(stderr, "no check of the cache: %s\n", error.what());
+        return std::nullopt;
     }
 }
 
-/// The time of a decoding step against depth.
-LinePlot step_plot(const Engine& engine, const Speed& speed) {
-    constexpr double kMilliseconds = 1e3;
-    LinePlot plot{
-        .title = fmt::format("A decoding step of {} on {}, {} threads",
-                             engine.model().config().architecture, cpu_name(), num_threads()),
-        .x_label = "tokens in the cache",
-        .y_label = "milliseconds"};
-    LinePlot::Line step{.name = "step", .points = {}};
-    LinePlot::Line attention{.name = "attention", .points = {}};
-    LinePlot::Line limit{.name = "memory's limit", .points = {}, .dashed = true};
-    for (const DecodeSpeed& run : speed.decode) {
-        const auto depth = static_cast<double>(run.depth);
-        const double seconds = run.times.total();
-        step.points.emplace_back(depth, kMilliseconds * seconds);
-        attention.points.emplace_back(depth, kMilliseconds * run.times.of(Phase::kAttention));
-        limit.points.emplace_back(depth, kMilliseconds * seconds * run.limit_share());
+Speed measure(Engine& engine, const Options& options) {
+    SpeedOptions speed = options.speed;
+    speed.chunk_tokens = options.prefill_chunk;
+    std::optional<Progress> progress;
+    const std::string label = fmt::format("bench on {} thread(s)", num_threads());
+    int64_t all = 0;
+    speed.on_progress = [&](int64_t done, int64_t total, const std::string& what) {
+        all = total;
+        if (!progress) progress.emplace(label, total);
+        progress->update(done, what);
+    };
+    Speed found = measure_speed(engine, speed);
+    if (progress) progress->update(all);
+    return found;
+}
+
+/// Weights are loaded for every number of threads, as a process of its own would do it.
+BenchReport measure_on(const std::vector<int>& thread_counts, Options& options) {
+    BenchReport report;
+    for (const int threads : thread_counts) {
+        options.threads = threads;
+        const auto model = make_model(options);
+        Engine engine = make_engine(model, options);
+        if (report.runs.empty()) report = describe(options, *model);
+        report.runs.push_back({num_threads(), measure(engine, options)});
+        const bool last = report.runs.size() == thread_counts.size();
+        if (last && options.check && !options.plan.empty() && !options.random)
+            report.check = check_cache(engine, model, options);
     }
-    plot.lines = {step, attention, limit};
-    return plot;
+    return report;
 }
 
 void run(Options options) {
     if (!options.plot.empty()) check_writable(options.plot);
-    Engine engine = make_engine(make_model(options), options);
-    std::sort(options.speed.depths.begin(), options.speed.depths.end());
-    options.speed.chunk_tokens = options.prefill_chunk;
-    std::optional<Progress> progress;
-    options.speed.on_progress = [&](int64_t done, int64_t total, const std::string& what) {
-        if (!progress) progress.emplace("bench", total);
-        progress->update(done, what);
-    };
-    const Speed speed = measure_speed(engine, options.speed);
-    progress.reset();
+    std::ranges::sort(options.speed.depths);
+    const BenchReport report = measure_on(options.thread_counts, options);
     if (!options.plot.empty()) {
         AtomicFile file(options.plot);
-        file.write(draw_line_plot(step_plot(engine, speed)));
+        file.write(step_plot(report));
         file.commit();
         std::fprintf(stderr, "wrote %s\n", options.plot.c_str());
     }
     if (options.json) {
-        print_json(to_json(engine, speed));
+        print_json(to_json(report));
     } else {
-        print(engine, speed);
+        print(report);
     }
 }
 
@@ -191,13 +136,21 @@ void add_bench(CLI::App& program) {
         "Measure prefill and decoding, and what this machine could do at most, in one run.");
     app->footer(
         "A depth is a number of tokens in the cache; they are random numbers that are written\n"
-        "there as a prompt would be. A speed is the median of the repeats.\n"
+        "there as a prompt would be. A speed is the median of the repeats, spread what lies "
+        "between\n"
+        "the slowest and the fastest.\n"
         "Example: lowkey bench --config bench/configs/gqa-1.1b.json --random --depths 0,16384");
     add_model(*app, *options)->required(false);
     app->add_option("--config", options->config, "instead of MODEL, with --random: its config.json")
         ->type_name("CONFIG.json");
     app->add_flag("--random", options->random, "random weights of the shapes of --config");
     add_run_flags(*app, *options);
+    app->remove_option(app->get_option("--threads"));  // several make several rows here
+    app->add_option("--threads", options->thread_counts,
+                    "threads; all is measured on each number of them (default: physical cores)")
+        ->delimiter(',')
+        ->allow_extra_args(false)  // a MODEL may follow
+        ->check(CLI::Range(1, 1024));
     add_cache_flags(*app, *options);
     SpeedOptions& speed = options->speed;
     app->add_option("--prompt", speed.prompts, "lengths of the prompts that are prefilled")
@@ -218,6 +171,8 @@ void add_bench(CLI::App& program) {
         ->capture_default_str();
     app->add_option("--plot", options->plot, "draw the time of a decoding step against depth")
         ->type_name("FILE.svg");
+    app->add_flag("!--no-check", options->check,
+                  "do not compare a plan's steps with those of the uncompressed cache");
     app->callback([options] { run(*options); });
 }
 

@@ -41,7 +41,8 @@ std::vector<std::vector<int32_t>> self_sequences(const Model& model, const Optio
     return sample_sequences(model, options.self, options.length, options.seed, start);
 }
 
-void run(const Options& options) {
+void run(Options& options) {
+    find_model(options, options.text, 1);
     const int sources =
         (options.text.empty() ? 0 : 1) + (options.ids.empty() ? 0 : 1) + (options.self > 0 ? 1 : 0);
     if (sources != 1) {
@@ -92,7 +93,7 @@ void add_calibrate(CLI::App& program) {
     app->footer(
         "Example: lowkey calibrate MODEL --text wiki.txt --sequences 128 --length 2048 -o "
         "model.stats");
-    add_model(*app, *options);
+    add_model(*app, *options)->required(false);
     add_run_flags(*app, *options);
     app->add_option("--text", options->text, "text files, joined")->type_name("FILE");
     app->add_option("--self", options->self,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <utility>
@@ -14,7 +13,6 @@
 #include "base/progress.h"
 #include "base/size.h"
 #include "compress/plan_file.h"
-#include "engine/generation_config.h"
 #include "io/safetensors.h"
 #include "kernels/kernels.h"
 
@@ -27,6 +25,15 @@ CLI::Option* add_model(CLI::App& app, CommonOptions& options) {
                              ->required();
     app.add_flag("--json", options.json, "print one JSON object on stdout");
     return model;
+}
+
+void find_model(CommonOptions& options, std::vector<std::string>& values, size_t least) {
+    if (options.model.empty() && values.size() > least &&
+        (values.back() == "small" || std::filesystem::is_directory(values.back()))) {
+        options.model = values.back();
+        values.pop_back();
+    }
+    if (options.model.empty()) throw UsageError("model is required", "MODEL", "see --help");
 }
 
 void add_run_flags(CLI::App& app, CommonOptions& options) {
@@ -100,15 +107,6 @@ void add_generation_flags(CLI::App& app, GenerationOptions& generation) {
     app.add_option("--stop", generation.stop, "end before this text; may be given again")
         ->type_name("S")
         ->allow_extra_args(false);
-}
-
-std::string model_directory(const std::string& model) {
-    if (model != "small" || std::filesystem::exists(model)) return model;
-    for (const char* place : {LOWKEY_SMALL_MODEL, LOWKEY_INSTALLED_SMALL_MODEL}) {
-        if (std::filesystem::exists(place)) return place;
-    }
-    throw FileError("the built-in model is not there", LOWKEY_INSTALLED_SMALL_MODEL,
-                    "install lowkey again");
 }
 
 void apply_run_flags(const CommonOptions& options) {
@@ -204,22 +202,6 @@ std::string read_text(const std::string& path) {
         return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     const MappedFile file(path);
     return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
-std::optional<int32_t> leading_token(const Tokenizer& tokenizer) {
-    const std::vector<int32_t> ids = tokenizer.encode("", true);
-    if (ids.empty()) return std::nullopt;
-    return ids.front();
-}
-
-int32_t document_start(const Tokenizer& tokenizer, const Model& model) {
-    if (const auto leading = leading_token(tokenizer); leading) return *leading;
-    const Checkpoint& checkpoint = *model.weights().checkpoint;
-    const GenerationConfig config = read_generation_config(checkpoint, &tokenizer);
-    if (config.bos_id) return *config.bos_id;
-    if (!config.eos_ids.empty()) return config.eos_ids.front();
-    throw UsageError("the model names no token that begins a text", checkpoint.config_path(),
-                     "calibrate with --text");
 }
 
 void print_now(std::string_view text) {

@@ -11,6 +11,8 @@
 
 #include "engine/engine.h"
 #include "engine/generation.h"
+#include "engine/generation_config.h"
+#include "io/model_directory.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
@@ -36,6 +38,10 @@ struct CommonOptions {
 
 /// MODEL and --json. Returns MODEL, which is required.
 CLI::Option* add_model(CLI::App& app, CommonOptions& options);
+/// For commands with a flag that takes several values, after an add_model() that is not required: a
+/// MODEL that follows them was taken for the last one. Hands it back where more than `least` values
+/// leave one over that names a model. Throws UsageError when there is no MODEL.
+void find_model(CommonOptions& options, std::vector<std::string>& values, size_t least);
 /// --threads, --isa, --dtype, --max-context, --quiet, --verbose.
 void add_run_flags(CLI::App& app, CommonOptions& options);
 /// --plan, --kv-budget, --chunk.
@@ -54,8 +60,6 @@ void apply_run_flags(const CommonOptions& options);
 /// The model that the options name: a directory, or `small` for the built-in one. Applies the run
 /// flags.
 std::shared_ptr<const Model> load_model(const CommonOptions& options);
-/// The directory of MODEL.
-std::string model_directory(const std::string& model);
 /// The engine of a model under the options' plan and budget; without one there is room for so many
 /// sequences at a time.
 Engine make_engine(const std::shared_ptr<const Model>& model, const CommonOptions& options,
@@ -76,12 +80,6 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options);
 std::vector<std::vector<int32_t>> read_ids(const std::string& path);
 /// A whole text file; "-" is standard input. Throws FileError.
 std::string read_text(const std::string& path);
-
-/// The token that this tokenizer puts before every prompt, if it does.
-std::optional<int32_t> leading_token(const Tokenizer& tokenizer);
-/// A token that begins a document: the leading token, else the configuration's bos, else eos.
-/// Throws UsageError if none.
-int32_t document_start(const Tokenizer& tokenizer, const Model& model);
 
 /// Writes text to standard output at once, as it comes from a model.
 void print_now(std::string_view text);

@@ -8,6 +8,7 @@ namespace lowkey::cli {
 void add_bench(CLI::App& program);
 void add_calibrate(CLI::App& program);
 void add_chat(CLI::App& program);
+void add_compare(CLI::App& program);
 void add_demo(CLI::App& program);
 void add_detokenize(CLI::App& program);
 void add_eval(CLI::App& program);

@@ -1,141 +1,174 @@
 #include <fmt/format.h>
 
-#include <cmath>
-#include <cstdio>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/comparison_output.h"
+#include "compress/compose.h"
 #include "compress/planner.h"
-#include "engine/generation.h"
-#include "eval/perplexity.h"
+#include "eval/comparison.h"
+#include "eval/comparison_verdict.h"
 
 namespace lowkey::cli {
 namespace {
 
 struct Options : CommonOptions {
-    double keep = 0.6;
+    std::vector<double> keeps = {0.6, 0.4};
     std::string output = "lowkey-demo";
 };
 
 constexpr int64_t kCalibrationSequences = 32;
 constexpr int64_t kCalibrationLength = 512;
+constexpr uint64_t kCalibrationSeed = 1;
 constexpr int64_t kScoredSequences = 4;
 constexpr int64_t kScoredLength = 2048;
-constexpr int64_t kGenerated = 48;
-constexpr uint64_t kCalibrationSeed = 1;
+constexpr int64_t kScoredPrefill = 1536;
 constexpr uint64_t kScoringSeed = 2;
+constexpr int64_t kWindow = 256;     // that razor and streaming keep of the newest tokens
+constexpr double kRetrieval = 0.25;  // share of the heads that razor keeps whole
 constexpr const char* kPrompt = "The old man opened the letter and read it";
 
-/// What one cache does, for a row of the table.
-struct Row {
-    std::string name;
-    CacheUsage cache;
-    Perplexity sampled;
-    Perplexity written;
-    Generation generation;
-    [[nodiscard]] double tokens_per_second() const {
-        const double seconds = generation.decode_seconds;
-        return seconds > 0 ? static_cast<double>(generation.ids.size() - 1) / seconds : 0;
-    }
+/// A plan of the demo, and where it was written.
+struct DemoPlan {
+    Contestant contestant;
+    std::string path;
 };
 
-Row measure(const std::string& name, Engine& engine, Engine& reference, const Tokenizer& tokenizer,
-            const std::vector<std::vector<int32_t>>& sampled, const std::vector<int32_t>& written) {
-    Row row;
-    row.name = name;
-    const std::vector<std::span<const int32_t>> windows(sampled.begin(), sampled.end());
-    row.sampled = evaluate_perplexity(engine, windows, {}, &reference);
-    row.cache = row.sampled.cache;
-    const std::span<const int32_t> text(written);
-    row.written = evaluate_perplexity(engine, {&text, 1}, {}, &reference);
-    const auto sequence = engine.new_sequence();
-    GenerationOptions options;
-    options.max_new_tokens = kGenerated;
-    options.sampling.temperature = 0;
-    row.generation =
-        generate(engine, *sequence, &tokenizer, tokenizer.encode(kPrompt, true), options);
-    return row;
-}
+class Demo {
+public:
+    explicit Demo(const Options& options)
+        : options_(options),
+          model_(load_model(options)),
+          tokenizer_(load_tokenizer(options)),
+          start_(document_start(*tokenizer_, *model_)) {}
 
-nlohmann::json to_json(const Row& row) {
-    return {{"name", row.name},
-            {"cache", cli::to_json(row.cache)},
-            {"perplexity_sampled", row.sampled.perplexity()},
-            {"mean_kl_sampled", row.sampled.reference->mean_kl},
-            {"perplexity_written", row.written.perplexity()},
-            {"mean_kl_written", row.written.reference->mean_kl},
-            {"tokens_per_second", row.tokens_per_second()},
-            {"text", row.generation.text}};
-}
-
-void print_table(const std::vector<Row>& rows, int64_t tokens) {
-    fmt::print("\nprompt: {}\n", kPrompt);
-    for (const Row& row : rows) fmt::print("\n[{}]{}\n", row.name, row.generation.text);
-    fmt::print("\n{:<18}{:>12}{:>8}{:>13}{:>10}{:>13}{:>10}{:>9}\n", "", "cache at", "of",
-               "perplexity,", "KL,", "perplexity,", "KL,", "tokens");
-    fmt::print("{:<18}{:>12}{:>8}{:>13}{:>10}{:>13}{:>10}{:>9}\n", "cache",
-               fmt::format("{} tokens", tokens), "full", "own text", "nats", "sample.txt", "nats",
-               "per s");
-    for (const Row& row : rows) {
-        fmt::print("{:<18}{:>12}{:>7.0f}%{:>13.2f}{:>10.4f}{:>13.2f}{:>10.4f}{:>9.0f}\n", row.name,
-                   format_bytes(row.cache.bytes_allocated), 100 * row.cache.ratio(),
-                   row.sampled.perplexity(), row.sampled.reference->mean_kl,
-                   row.written.perplexity(), row.written.reference->mean_kl,
-                   row.tokens_per_second());
+    void run() {
+        std::filesystem::create_directories(options_.output);
+        const ReportFiles files(options_.output + "/report.html");
+        say_what_it_is();
+        const CalibrationStats stats = learn();
+        make_plans(stats);
+        const ComparisonReport report = measure();
+        files.write(report);
+        if (options_.json) return print_json(summary(report, files));
+        fmt::print("\n");
+        print_comparison(report);
+        const std::string& plan = plans_.front().path;
+        fmt::print(
+            "\nThe report is {}: plots, samples side by side, and the commands to repeat it.\n"
+            "`lowkey inspect {}` shows a plan, `lowkey generate {} -p TEXT --plan {}` runs it.\n",
+            files.html, plan, options_.model, plan);
     }
-}
 
-void run(const Options& options) {
-    std::filesystem::create_directories(options.output);
-    const auto model = load_model(options);
-    const auto tokenizer = load_tokenizer(options);
-    const ModelConfig& config = model->config();
-    fmt::print(stderr, "model: {} layers, {} KV heads of {}, {} of cache per token\n",
-               config.num_layers, config.num_kv_heads, config.head_dim,
-               format_bytes(config.kv_bytes_per_token()));
+private:
+    static void say(const std::string& words) { fmt::print(stderr, "{}\n", words); }
 
-    const int32_t start = document_start(*tokenizer, *model);
-    fmt::print(stderr, "1. calibrating on {} texts that the model writes itself\n",
-               kCalibrationSequences);
-    CalibrationStats stats =
-        calibrate(*model, sample_sequences(*model, kCalibrationSequences, kCalibrationLength,
-                                           kCalibrationSeed, start));
-    stats.settings = {
-        {"source", "self"}, {"sequences", kCalibrationSequences}, {"length", kCalibrationLength}};
-    write_stats(options.output + "/model.stats", stats);
+    void say_what_it_is() const {
+        const ModelConfig& config = model_->config();
+        say(fmt::format("model: {} layers, {} KV heads of {}, {} of cache per token",
+                        config.num_layers, config.num_kv_heads, config.head_dim,
+                        format_bytes(config.kv_bytes_per_token())));
+    }
 
-    fmt::print(stderr, "2. choosing ranks for {:.0f} % of the cache\n", 100 * options.keep);
-    const PlanFile plan =
-        find_planner("eigen").make({model, &stats, {{"keep", options.keep}}, std::nullopt});
-    const std::string plan_path = options.output + "/eigen.plan";
-    write_plan(plan_path, plan);
+    CalibrationStats learn() const {
+        say(fmt::format("1. calibrating on {} texts that the model writes itself",
+                        kCalibrationSequences));
+        CalibrationStats stats =
+            calibrate(*model_, sample_sequences(*model_, kCalibrationSequences, kCalibrationLength,
+                                                kCalibrationSeed, start_));
+        stats.settings = {{"source", "self"},
+                          {"sequences", kCalibrationSequences},
+                          {"length", kCalibrationLength}};
+        write_stats(options_.output + "/model.stats", stats);
+        return stats;
+    }
 
-    fmt::print(stderr, "3. generating and scoring with both caches\n");
-    const auto sampled =
-        sample_sequences(*model, kScoredSequences, kScoredLength, kScoringSeed, start);
-    std::vector<int32_t> written =
-        tokenizer->encode(read_text(model_directory("small") + "/sample.txt"), true);
-    Engine full = make_reference_engine(model, options);
-    Engine reference = make_reference_engine(model, options);
-    Engine compressed(model, plan.plan);
-    const std::vector<Row> rows = {measure("full", full, reference, *tokenizer, sampled, written),
-                                   measure(fmt::format("eigen, keep {:g}", options.keep),
-                                           compressed, reference, *tokenizer, sampled, written)};
-    if (options.json) {
+    void add_plan(const std::string& name, PlanFile plan) {
+        const std::string path = fmt::format("{}/{}.plan", options_.output, name);
+        write_plan(path, plan);
+        plans_.push_back({{name, std::move(plan)}, path});
+    }
+
+    void make_plans(const CalibrationStats& stats) {
+        say("2. making plans: fewer coordinates (eigen), fewer tokens (razor, streaming), both");
+        for (const double keep : options_.keeps) {
+            add_plan(fmt::format("eigen-{:g}", keep),
+                     find_planner("eigen").make({model_, &stats, {{"keep", keep}}}));
+        }
+        add_plan("razor", find_planner("razor").make(
+                              {model_, nullptr, {{"window", kWindow}, {"induction", kRetrieval}}}));
+        const PlanFile both =
+            compose_plans({plans_.back().contestant.plan, plans_.front().contestant.plan});
+        add_plan(fmt::format("razor-{}", plans_.front().contestant.name), both);
+        add_plan("streaming",
+                 find_planner("streaming").make({model_, nullptr, {{"window", kWindow}}}));
+    }
+
+    /// What the model writes is text, and hay.
+    [[nodiscard]] ComparisonTasks tasks(const std::vector<std::vector<int32_t>>& sequences) const {
+        ComparisonTasks tasks;
+        for (const std::vector<int32_t>& sequence : sequences) {
+            tasks.windows.emplace_back(sequence);
+            tasks.haystack.push_back(tokenizer_->decode(sequence, true));
+        }
+        tasks.prefill = kScoredPrefill;
+        tasks.needle = {.lengths = {512, 1024}, .depths = {0, 0.25, 0.5, 0.75, 1}, .trials = 2};
+        tasks.speed.prompts.clear();
+        tasks.speed.depths = {0, 2048, 6144};
+        tasks.lengths = {512, 1024, 2048, 4096, 6144};
+        tasks.prompts = {{"A beginning", tokenizer_->encode(kPrompt, true)}};
+        return tasks;
+    }
+
+    ComparisonReport measure() {
+        say("3. measuring them beside the uncompressed cache");
+        const auto sequences =
+            sample_sequences(*model_, kScoredSequences, kScoredLength, kScoringSeed, start_);
+        std::vector<Contestant> contestants;
+        for (const DemoPlan& plan : plans_) contestants.push_back(plan.contestant);
+        ComparisonReport report = [&] {
+            const ComparisonRun items("", {});
+            return compare(model_, *tokenizer_, contestants, tasks(sequences),
+                           {.prefill_chunk = options_.prefill_chunk}, items.options());
+        }();
+        report.model = base_name(options_.model);
+        describe_setup(options_, report);
+        report.text_name = "texts that the model wrote";
+        report.command = "lowkey demo";
+        if (options_.model != "small") report.command += fmt::format(" {}", report.model);
+        for (size_t i = 0; i < plans_.size(); ++i)
+            report.caches[i + 1].file = base_name(plans_[i].path);
+        return report;
+    }
+
+    [[nodiscard]] nlohmann::json summary(const ComparisonReport& report,
+                                         const ReportFiles& files) const {
         nlohmann::json caches = nlohmann::json::array();
-        for (const Row& row : rows) caches.push_back(to_json(row));
-        print_json({{"caches", std::move(caches)}, {"plan", plan_path}});
-        return;
+        for (const ComparedCache& cache : report.caches) {
+            caches.push_back({{"name", cache.name},
+                              {"cache", to_json(cache.text->cache)},
+                              {"perplexity", cache.text->perplexity()},
+                              {"mean_kl", cache.text->kl},
+                              {"needles_found", cache.needle->num_found()},
+                              {"needles", cache.needle->found.size()},
+                              {"tokens_per_second", cache.speed.back().tokens_per_second},
+                              {"text", cache.samples.front()}});
+        }
+        return {{"caches", std::move(caches)},
+                {"plan", plans_.front().path},
+                {"report", files.html},
+                {"findings", findings(report)}};
     }
-    print_table(rows, kScoredLength);
-    fmt::print(
-        "\nThe plan is {}: `lowkey inspect {}` shows it, `lowkey generate {} -p TEXT --plan {}` "
-        "runs it.\n",
-        plan_path, plan_path, options.model, plan_path);
-}
+
+    const Options& options_;
+    std::shared_ptr<const Model> model_;
+    std::shared_ptr<const Tokenizer> tokenizer_;
+    int32_t start_;
+    std::vector<DemoPlan> plans_;
+};
 
 }  // namespace
 
@@ -143,7 +176,8 @@ void add_demo(CLI::App& program) {
     auto options = std::make_shared<Options>();
     options->model = "small";
     CLI::App* app = program.add_subcommand(
-        "demo", "Calibrate, plan, generate and compare, on the built-in model, in about a minute.");
+        "demo",
+        "Calibrate, make plans and compare them, on the built-in model, in about a minute.");
     app->footer("Example: lowkey demo --keep 0.5");
     app->add_option("model", options->model,
                     "Hugging Face directory, or `small` for the built-in model")
@@ -151,10 +185,13 @@ void add_demo(CLI::App& program) {
         ->capture_default_str();
     app->add_flag("--json", options->json, "print one JSON object on stdout");
     add_run_flags(*app, *options);
-    app->add_option("--keep", options->keep, "share of the cache to keep")->capture_default_str();
-    app->add_option("-o,--output", options->output, "folder for the statistics and the plan")
+    app->add_option("--keep", options->keeps, "shares of the cache for eigen plans to keep")
+        ->delimiter(',')
+        ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
-    app->callback([options] { run(*options); });
+    app->add_option("-o,--output", options->output, "folder for plans and report")
+        ->capture_default_str();
+    app->callback([options] { Demo(*options).run(); });
 }
 
 }  // namespace lowkey::cli

@@ -4,6 +4,7 @@ namespace lowkey::cli {
 
 void add_eval(CLI::App& program) {
     CLI::App* app = program.add_subcommand("eval", "How good a model is, with or without a plan.");
+    app->footer("Example: lowkey eval perplexity MODEL --text test.txt --plan a.plan");
     app->require_subcommand(1);
     add_eval_perplexity(*app);
     add_eval_needle(*app);

@@ -28,6 +28,7 @@ void run(const Options& options) {
     settings["data"] = fingerprint(data);
     settings["limit"] = options.limit;
     settings["max_length"] = how.max_length;
+    settings["eos"] = how.eos_ids;
     const LongBenchResult result = [&] {
         const ItemRun items(data.set->name, data.set->metric, options.resume, settings);
         return evaluate_longbench(engine, *tokenizer, data, how, items.options());

@@ -143,7 +143,9 @@ void add_eval_needle(CLI::App& eval) {
         ->capture_default_str();
     app->add_option("--needles", needle.needles, "numbers hidden; one of them is asked for")
         ->capture_default_str();
-    app->add_option("--trials", needle.trials, "prompts per cell")->capture_default_str();
+    app->add_option("--trials,--limit", needle.trials, "prompts per cell")
+        ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
+        ->capture_default_str();
     app->add_option("--seed", needle.seed, "of texts, keys and numbers")->capture_default_str();
     app->add_option("--kind", needle.kind,
                     "number: under a key, as in RULER; sentence: the usual one about a city")

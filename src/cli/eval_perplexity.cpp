@@ -6,10 +6,12 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/progress.h"
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/item_run.h"
 #include "engine/generation_config.h"
 #include "eval/perplexity.h"
 
@@ -20,10 +22,12 @@ struct Options : CommonOptions {
     std::vector<std::string> plans;
     std::string text;
     std::string ids;
+    std::string resume;
     std::optional<int64_t> length;
     std::optional<int64_t> max_tokens;
     std::optional<int64_t> prefill;
     int64_t sequences = 0;
+    int64_t limit = 0;
     bool bos = false;
     bool reference = false;
 };
@@ -31,11 +35,29 @@ struct Options : CommonOptions {
 constexpr int64_t kDefaultLength = 2048;
 
 /// The token sequences to cut into windows: one text, or the rows of an ids file.
-std::vector<std::vector<int32_t>> read_tokens(const Options& options) {
+struct Tokens {
+    std::vector<std::vector<int32_t>> texts;
+    std::string fingerprint;  ///< a hash of the text, or of the ids
+};
+
+Tokens read_tokens(const Options& options) {
     if (options.text.empty() == options.ids.empty())
         throw UsageError("what to score", "", "give either --text or --ids");
-    if (options.text.empty()) return read_ids(options.ids);
-    return {load_tokenizer(options)->encode(read_text(options.text), false)};
+    Hasher hasher;
+    Tokens tokens;
+    if (options.text.empty()) {
+        tokens.texts = read_ids(options.ids);
+        for (const std::vector<int32_t>& row : tokens.texts) {
+            hasher.add(std::to_string(row.size()) + ":");  // keeps rows apart
+            hasher.add(std::as_bytes(std::span(row)));
+        }
+    } else {
+        const std::string text = read_text(options.text);
+        hasher.add(text);
+        tokens.texts = {load_tokenizer(options)->encode(text, false)};
+    }
+    tokens.fingerprint = hasher.hex();
+    return tokens;
 }
 
 std::vector<std::span<const int32_t>> read_windows(const Options& options,
@@ -57,6 +79,8 @@ std::vector<std::span<const int32_t>> read_windows(const Options& options,
             windows.push_back(window);
         }
     }
+    if (options.limit > 0 && std::ssize(windows) > options.limit)
+        windows.resize(static_cast<size_t>(options.limit));
     return windows;
 }
 
@@ -73,6 +97,35 @@ void print_table(const Perplexity& result) {
             std::exp(result.reference->nll), result.reference->mean_kl,
             100 * result.reference->top1_agreement);
     }
+}
+
+/// All that a window's scores depend on.
+nlohmann::json settings_of(const Options& options, const Engine& engine, const Tokens& tokens,
+                           const PerplexityOptions& how) {
+    const auto or_null = [](const auto& value) {
+        return value ? nlohmann::json(*value) : nlohmann::json();
+    };
+    nlohmann::json settings = evaluation_settings("perplexity", options, options.plans, engine);
+    if (!options.ids.empty()) settings["tokenizer"] = nullptr;
+    settings["data"] = tokens.fingerprint;
+    settings["length"] = or_null(options.length);
+    settings["max_tokens"] = or_null(options.max_tokens);
+    settings["sequences"] = options.sequences;
+    settings["limit"] = options.limit;
+    settings["prefill"] = or_null(how.prefill);
+    settings["bos"] = or_null(how.bos);
+    settings["reference"] = options.reference;
+    return settings;
+}
+
+PerplexityOptions scoring_of(const Options& options, const Model& model) {
+    PerplexityOptions how;
+    how.prefill = options.prefill;
+    if (options.bos) how.bos = read_generation_config(*model.weights().checkpoint).bos_id;
+    if (options.bos && !how.bos) {
+        throw UsageError("the model names no bos token", options.model, "leave --bos out");
+    }
+    return how;
 }
 
 nlohmann::json result_json(const Perplexity& result) {
@@ -120,30 +173,30 @@ void note_exact_prompts(const Options& options, const std::vector<Engine>& engin
 }
 
 void run(const Options& options) {
-    const auto texts = read_tokens(options);
-    const auto windows = read_windows(options, texts);
+    const Tokens tokens = read_tokens(options);
+    const auto windows = read_windows(options, tokens.texts);
     const auto model = load_model(options);
-    PerplexityOptions how;
-    how.prefill = options.prefill;
-    if (options.bos) how.bos = read_generation_config(*model->weights().checkpoint).bos_id;
-    if (options.bos && !how.bos) {
-        throw UsageError("the model names no bos token", options.model, "leave --bos out");
-    }
+    PerplexityOptions how = scoring_of(options, *model);
     std::vector<Engine> engines = make_engines(model, options, options.plans);
     note_exact_prompts(options, engines);
     std::optional<Engine> reference;
     if (options.reference) reference.emplace(make_reference_engine(model, options));
-
-    std::optional<Progress> progress;
-    how.on_progress = [&](int64_t done, int64_t total, std::optional<double> nll) {
-        if (!progress) progress.emplace("perplexity", total);
-        progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
-    };
     std::vector<Engine*> running;
     for (Engine& engine : engines) running.push_back(&engine);
-    const std::vector<Perplexity> results =
-        evaluate_perplexities(running, windows, how, reference ? &*reference : nullptr);
-    progress.reset();
+
+    const std::vector<Perplexity> results = [&] {
+        const ItemRun items("perplexity", "nll", options.resume,
+                            settings_of(options, engines.front(), tokens, how));
+        ItemOptions steps = items.options();
+        steps.on_progress = {};  // windows are long: the line counts their tokens
+        std::optional<Progress> progress;
+        how.on_progress = [&](int64_t done, int64_t total, std::optional<double> nll) {
+            if (!progress) progress.emplace("perplexity", total, done);
+            progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
+        };
+        return evaluate_perplexities(running, windows, how, reference ? &*reference : nullptr,
+                                     steps);
+    }();
     print(options, results);
 }
 
@@ -174,6 +227,8 @@ void add_eval_perplexity(CLI::App& eval) {
         ->check(CLI::PositiveNumber);
     app->add_option("--sequences", options->sequences,
                     "N windows at even distances (default: all windows, side by side)")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+    app->add_option("--limit", options->limit, "only the first N of the windows")
         ->check(CLI::PositiveNumber);
     app->add_option("--prefill", options->prefill,
                     "tokens of a window that are prefilled (default: all)")
@@ -181,6 +236,7 @@ void add_eval_perplexity(CLI::App& eval) {
     app->add_flag("--bos", options->bos, "put the model's bos token in front of every window");
     app->add_flag("--reference", options->reference,
                   "also run the uncompressed cache, and report how far the model moves from it");
+    add_resume_flag(*app, options->resume);
     app->callback([options] { run(*options); });
 }
 

@@ -51,6 +51,7 @@ void run(const Options& options) {
     settings["lengths"] = how.lengths;
     settings["samples"] = how.samples;
     settings["seed"] = how.seed;
+    settings["eos"] = how.eos_ids;
     settings["haystack"] = fingerprint(sentences);
     const RulerResult result = [&] {
         const ItemRun items("ruler", "score", options.resume, settings);

@@ -52,6 +52,7 @@ void run(const Options& options) {
     settings["data"] = fingerprint(items);
     settings["limit"] = options.limit;
     settings["bos"] = options.bos;
+    settings["start"] = how.start;
     const ZeroshotResult result = [&] {
         const ItemRun items_run(task.name, "accuracy", options.resume, settings);
         return evaluate_zeroshot(engine, *tokenizer, task, items, how, items_run.options());

@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <filesystem>
 
 #include "base/error.h"
 #include "base/size.h"
@@ -21,11 +20,7 @@ struct Options : CommonOptions {
 
 /// Null where the directory has no tokenizer at all: ids in, ids out works without.
 std::shared_ptr<const Tokenizer> find_tokenizer(const Options& options) {
-    const std::filesystem::path directory = model_directory(options.model);
-    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
-        if (std::filesystem::exists(directory / name)) return load_tokenizer(options);
-    }
-    return nullptr;
+    return Tokenizer::exists(model_directory(options.model)) ? load_tokenizer(options) : nullptr;
 }
 
 std::vector<int32_t> read_prompt(const Options& options, const Tokenizer* tokenizer) {

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mapped_file.h"
 #include "base/size.h"
+#include "kernels/kernels.h"
 
 namespace lowkey::cli {
 
@@ -38,8 +39,10 @@ nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& 
     return {{"evaluation", evaluation},
             {"version", LOWKEY_VERSION},
             {"model", engine.model().fingerprint()},
+            {"tokenizer", Tokenizer::fingerprint(model_directory(options.model))},
             {"plan", plan},
             {"dtype", options.dtype},
+            {"isa", kernels().isa},
             {"chunk", options.prefill_chunk},
             {"max_context", engine.model().max_context()}};
 }

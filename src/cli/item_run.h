@@ -15,8 +15,8 @@ namespace lowkey::cli {
 /// --resume
 void add_resume_flag(CLI::App& app, std::string& path);
 
-/// What the results of any evaluation depend on: the program, model, plan, dtype, chunks and
-/// context; `evaluation` is its name.
+/// What the results of any evaluation depend on: the program, model, tokenizer, plan, dtype,
+/// instruction set, chunks and context; `evaluation` is its name.
 nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& options,
                                    const Engine& engine);
 /// The same under several plans.

@@ -16,6 +16,9 @@ namespace {
 /// conventions: 1 for a failure at run time, 2 for wrong usage.
 int run(int argc, char** argv) {
     CLI::App program("lowkey: large language models with a compressed KV cache", "lowkey");
+    program.footer(
+        "Example: lowkey generate small -p \"Once upon a time\"\n"
+        "MODEL is a Hugging Face directory, or `small` for the built-in model.");
     program.require_subcommand(1);
     program.set_version_flag("--version", LOWKEY_VERSION);
     lowkey::cli::add_info(program);
@@ -30,6 +33,7 @@ int run(int argc, char** argv) {
     lowkey::cli::add_inspect(program);
     lowkey::cli::add_logits(program);
     lowkey::cli::add_eval(program);
+    lowkey::cli::add_compare(program);
     lowkey::cli::add_bench(program);
     try {
         program.parse(argc, argv);

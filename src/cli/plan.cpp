@@ -129,7 +129,8 @@ void warn_of_small_windows(const PlanFile& file) {
     }
 }
 
-void run(const Options& options) {
+void run(Options& options) {
+    find_model(options, options.compose, 2);
     check_writable(options.output);
     if (options.method.empty() == options.compose.empty()) {
         throw UsageError("give either --method or --compose", "plan",
@@ -165,7 +166,7 @@ void add_plan(CLI::App& program) {
     CLI::App* app = program.add_subcommand("plan", "Make a cache plan for a model.");
     app->footer(
         "Example: lowkey plan MODEL --method eigen --stats model.stats --keep 0.6 -o eigen.plan");
-    add_model(*app, *options);
+    add_model(*app, *options)->required(false);
     add_run_flags(*app, *options);
     app->add_option("--method", options->method, method_help());
     app->add_option("--compose", options->compose,

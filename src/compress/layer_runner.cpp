@@ -38,7 +38,7 @@ void LayerRunner::run(int64_t layer, const std::vector<HeadPlan>& heads, Tensor&
         caches.emplace_back(layout, pool);
         batch.push_back({&caches.back(), sequence, true});
     }
-    Scratch buffers;
+    ForwardBuffers buffers;
     model_->run_layer(layer, batch, hidden.f32().data(), buffers);
 }
 

@@ -8,6 +8,7 @@
 #include "kvcache/page_pool.h"
 #include "kvcache/plan.h"
 #include "kvcache/sequence_cache.h"
+#include "lowkey/cache.h"
 #include "model/model.h"
 
 namespace lowkey {
@@ -20,19 +21,6 @@ struct EngineOptions {
     /// through the cache, per layer where it attends to itself exactly.
     int64_t prefill_chunk = 512;
     int64_t num_sequences = 1;  ///< that are to live at a time
-};
-
-/// What a cache takes, counted from the page pool.
-struct CacheUsage {
-    int64_t bytes_allocated = 0;
-    int64_t bytes_full = 0;  ///< 2 · layers · kv_heads · head_dim · tokens · 2
-    int64_t tokens = 0;
-    int64_t peak_bytes = 0;
-    [[nodiscard]] double ratio() const {
-        return bytes_full > 0
-                   ? static_cast<double>(bytes_allocated) / static_cast<double>(bytes_full)
-                   : 0;
-    }
 };
 
 /// A model with a cache plan and a page pool: where sequences live and run. Linear codecs of the

@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "lowkey/generation.h"
 
 namespace lowkey {
 
@@ -24,23 +25,6 @@ struct GenerationOptions {
     std::function<void(std::string_view text)> on_text = {};
     /// Asked before every forward pass: true ends the generation with what there is.
     std::function<bool()> should_stop = {};
-};
-
-/// Why a generation ended: max_new_tokens, an end token, a stop string, the model's context, or
-/// should_stop().
-enum class FinishReason { kLength, kEos, kStop, kContext, kInterrupted };
-/// "length", "eos", "stop", "context", "interrupted"
-const char* finish_reason_name(FinishReason reason);
-
-/// What came of it.
-struct Generation {
-    std::string text;          ///< of `ids` without special tokens, up to a stop string
-    std::vector<int32_t> ids;  ///< all that were generated, an end token included
-    int64_t prompt_tokens = 0;
-    FinishReason finish_reason = FinishReason::kLength;
-    double prefill_seconds = 0;  ///< until the logits after the prompt
-    double decode_seconds = 0;   ///< from then on
-    CacheUsage cache;            ///< at the end
 };
 
 /// Continues `sequence`, which may hold earlier tokens, by a prompt and then by what the model

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <string>
 
+#include "base/error.h"
 #include "io/json_reader.h"
+#include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lowkey {
@@ -51,6 +53,22 @@ GenerationConfig read_generation_config(const Checkpoint& checkpoint, const Toke
         if (out.eos_ids.empty() && tokenizer->eos_id()) out.eos_ids = {*tokenizer->eos_id()};
     }
     return out;
+}
+
+std::optional<int32_t> leading_token(const Tokenizer& tokenizer) {
+    const std::vector<int32_t> ids = tokenizer.encode("", true);
+    if (ids.empty()) return std::nullopt;
+    return ids.front();
+}
+
+int32_t document_start(const Tokenizer& tokenizer, const Model& model) {
+    if (const auto leading = leading_token(tokenizer); leading) return *leading;
+    const Checkpoint& checkpoint = *model.weights().checkpoint;
+    const GenerationConfig config = read_generation_config(checkpoint, &tokenizer);
+    if (config.bos_id) return *config.bos_id;
+    if (!config.eos_ids.empty()) return config.eos_ids.front();
+    throw UsageError("the model names no token that begins a text", checkpoint.config_path(),
+                     "calibrate with --text");
 }
 
 }  // namespace lowkey

@@ -8,6 +8,7 @@
 
 namespace lowkey {
 
+class Model;
 class Tokenizer;
 
 /// The tokens that begin and end a generation.
@@ -21,5 +22,11 @@ struct GenerationConfig {
 /// FileError for values that are no token ids.
 GenerationConfig read_generation_config(const Checkpoint& checkpoint,
                                         const Tokenizer* tokenizer = nullptr);
+
+/// The token that this tokenizer puts before every prompt, if it does.
+std::optional<int32_t> leading_token(const Tokenizer& tokenizer);
+/// A token that begins a document: the leading token, else the configuration's bos, else eos.
+/// Throws UsageError if none.
+int32_t document_start(const Tokenizer& tokenizer, const Model& model);
 
 }  // namespace lowkey

@@ -5,21 +5,9 @@
 #include <span>
 #include <vector>
 
-namespace lowkey {
+#include "lowkey/generation.h"
 
-/// How the next token is chosen, in this order: repeat_penalty, temperature, top_k, top_p, min_p.
-/// Each filter sees the distribution that the ones before it left, renormalized.
-/// Source: the order and meaning of transformers' logits processors.
-struct SamplingOptions {
-    double temperature = 0;  ///< 0: greedy, the filters do not matter
-    int64_t top_k = 0;       ///< the k likeliest tokens; 0: all
-    double top_p = 1;        ///< the fewest tokens whose probabilities sum to p or more; 1: all
-    double min_p = 0;        ///< tokens at least min_p times as likely as the likeliest; 0: all
-    /// Logits of tokens that were there before are divided by it when positive, multiplied when
-    /// negative; 1: no penalty.
-    double repeat_penalty = 1;
-    uint64_t seed = 0;
-};
+namespace lowkey {
 
 /// Chooses tokens; the same seed, logits and tokens give the same choices on every machine whose
 /// logits are the same. One thread at a time.

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
-#include "base/escape.h"
+#include "eval/shown_text.h"
 
 namespace lowkey {
 namespace {
@@ -18,15 +17,11 @@ constexpr int kLeft = 70;
 constexpr int kTop = 44;
 constexpr int kBottom = 40;
 
-/// From pale to dark blue; of equal brightness steps, so that it reads in grey too.
-std::string color(double share) {
-    constexpr std::array<double, 3> kPale = {242, 246, 252};
-    constexpr std::array<double, 3> kDark = {8, 48, 107};
+/// How much of the darkest colour covers a cell; even the palest is seen.
+double opacity(double share) {
+    constexpr double kPalest = 0.07;
     const double t = std::isfinite(share) ? std::clamp(share, 0.0, 1.0) : 0;
-    std::array<int, 3> rgb{};
-    for (size_t i = 0; i < 3; ++i)
-        rgb[i] = static_cast<int>(std::lround(kPale[i] + (kDark[i] - kPale[i]) * t));
-    return fmt::format("#{:02x}{:02x}{:02x}", rgb[0], rgb[1], rgb[2]);
+    return kPalest + (1 - kPalest) * t;
 }
 
 struct Size {
@@ -34,10 +29,15 @@ struct Size {
     int height;
 };
 
-int cell_width(const HeatMap& map) { return map.columns.size() <= kFewColumns ? kWideCell : kCell; }
+bool writes_values(const HeatMap& map) {
+    return map.values_in_cells && map.columns.size() <= kFewColumns;
+}
+
+int cell_width(const HeatMap& map) { return writes_values(map) ? kWideCell : kCell; }
 
 Size size_of(const HeatMap& map) {
-    return {kLeft + cell_width(map) * static_cast<int>(map.columns.size()) + 20,
+    const int title = 20 + static_cast<int>(svg::width_of(map.title));
+    return {std::max(kLeft + cell_width(map) * static_cast<int>(map.columns.size()) + 20, title),
             kTop + kCell * static_cast<int>(map.rows.size()) + kBottom};
 }
 
@@ -54,58 +54,59 @@ std::pair<double, double> range_of(const HeatMap& map) {
     return low < high ? std::pair(low, high) : std::pair(0.0, 1.0);
 }
 
+std::string draw_cell(const HeatMap& map, size_t row, size_t column, double share, int x, int y) {
+    const int width = cell_width(map);
+    const bool outlined = !map.outlined.empty() && map.outlined[row][column];
+    const double value = map.values[row][column];
+    std::string svg = fmt::format(
+        "<rect class=\"cell{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" "
+        "fill-opacity=\"{:.3g}\"{}><title>{} {}, {} {}: {:.4g}</title></rect>\n",
+        outlined ? " framed" : "", x + 1, y + 1, width - 2, kCell - 2, opacity(share),
+        outlined ? " stroke-width=\"2\"" : "", shown_html(map.row_label), shown_html(map.rows[row]),
+        shown_html(map.column_label), shown_html(map.columns[column]), value);
+    if (writes_values(map)) {
+        svg += fmt::format(
+            "<text{} x=\"{}\" y=\"{}\" text-anchor=\"middle\" "
+            "pointer-events=\"none\">{:.3g}</text>\n",
+            opacity(share) > 0.5 ? " class=\"on-cell\"" : "", x + width / 2, y + 15, value);
+    }
+    return svg;
+}
+
 std::string draw(const HeatMap& map, int y0) {
     const auto [low, high] = range_of(map);
     const int width = cell_width(map);
     const auto columns = static_cast<int>(map.columns.size());
     const auto rows = static_cast<int>(map.rows.size());
-    std::string svg =
-        fmt::format("<text x=\"10\" y=\"{}\" font-size=\"14\">{} ({:.3g} to {:.3g})</text>\n",
-                    y0 + 20, escape_html(map.title), low, high);
+    const std::string range =
+        map.range_in_title ? fmt::format(" ({:.3g} to {:.3g})", low, high) : "";
+    std::string svg = svg::text(10, y0 + 20, "start", map.title + range, "strong");
     for (int r = 0; r < rows; ++r) {
         const auto row = static_cast<size_t>(r);
         const int y = y0 + kTop + r * kCell;
-        svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", kLeft - 6,
-                           y + 15, escape_html(map.rows[row]));
+        svg += svg::text(kLeft - 6, y + 15, "end", map.rows[row], "muted");
         for (int c = 0; c < columns; ++c) {
             const auto column = static_cast<size_t>(c);
-            const int x = kLeft + c * width;
-            const double value = map.values[row][column];
-            const double share = (value - low) / (high - low);
-            const bool outlined = !map.outlined.empty() && map.outlined[row][column];
-            svg += fmt::format(
-                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\" stroke=\"{}\" "
-                "stroke-width=\"{}\"><title>{} {}, {} {}: {:.4g}</title></rect>\n",
-                x + 1, y + 1, width - 2, kCell - 2, color(share), outlined ? "#d7301f" : "none",
-                outlined ? 2 : 0, escape_html(map.row_label), escape_html(map.rows[row]),
-                escape_html(map.column_label), escape_html(map.columns[column]), value);
-            if (columns <= static_cast<int>(kFewColumns)) {
-                svg += fmt::format(
-                    "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\" fill=\"{}\" "
-                    "pointer-events=\"none\">{:.3g}</text>\n",
-                    x + width / 2, y + 15, share > 0.5 ? "#ffffff" : "#222222", value);
-            }
+            const double share = (map.values[row][column] - low) / (high - low);
+            svg += draw_cell(map, row, column, share, kLeft + c * width, y);
         }
     }
     const int axis = y0 + kTop + rows * kCell;
     // Of many columns every few are named.
-    const int step = std::max(1, columns / 16);
-    for (int c = 0; c < columns; c += columns <= static_cast<int>(kFewColumns) ? 1 : step) {
-        svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
-                           kLeft + c * width + width / 2, axis + 14,
-                           escape_html(map.columns[static_cast<size_t>(c)]));
+    const int step = columns <= static_cast<int>(kFewColumns) ? 1 : std::max(1, columns / 16);
+    for (int c = 0; c < columns; c += step) {
+        svg += svg::text(kLeft + c * width + width / 2, axis + 14, "middle",
+                         map.columns[static_cast<size_t>(c)], "muted");
     }
-    svg += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", kLeft, axis + 30,
-                       escape_html(map.column_label));
-    svg += fmt::format("<text x=\"10\" y=\"{}\">{}</text>\n", y0 + kTop - 8,
-                       escape_html(map.row_label));
+    svg += svg::text(kLeft, axis + 30, "start", map.column_label, "muted");
+    svg += svg::text(10, y0 + kTop - 8, "start", map.row_label, "muted");
     return svg;
 }
 
 }  // namespace
 
-std::string draw_heat_maps(const std::vector<HeatMap>& maps) {
-    int width = 240;
+std::string draw_heat_maps(const std::vector<HeatMap>& maps, svg::Use use) {
+    int width = 0;
     int height = 0;
     std::string body;
     for (const HeatMap& map : maps) {
@@ -114,11 +115,8 @@ std::string draw_heat_maps(const std::vector<HeatMap>& maps) {
         height += size.height;
         width = std::max(width, size.width);
     }
-    return fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} "
-        "{1}\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" "
-        "fill=\"#ffffff\"/>\n{2}</svg>\n",
-        width, height, body);
+    const std::string label = maps.empty() ? "" : maps.front().title;
+    return svg::open(width, height, label, use) + body.append(svg::kClose);
 }
 
 }  // namespace lowkey

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "eval/svg.h"
+
 namespace lowkey {
 
 /// A table of numbers to be looked at.
@@ -17,10 +19,12 @@ struct HeatMap {
     double low = 0;
     double high = 0;
     std::vector<std::vector<bool>> outlined = {};  ///< cells with a frame, or empty
+    bool values_in_cells = true;                   ///< where columns are few
+    bool range_in_title = true;
 };
 
-/// One SVG document with the maps below each other. Every cell tells its value on hover; few
-/// columns have it written in them.
-std::string draw_heat_maps(const std::vector<HeatMap>& maps);
+/// One SVG chart with the maps below each other, light or dark as its viewer is. Every cell tells
+/// its value on hover; few columns have it written in them.
+std::string draw_heat_maps(const std::vector<HeatMap>& maps, svg::Use use = svg::Use::kDocument);
 
 }  // namespace lowkey

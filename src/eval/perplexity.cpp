@@ -13,6 +13,12 @@
 namespace lowkey {
 namespace {
 
+// Scores of a window, means over its targets; the last three with a reference only.
+constexpr char kNll[] = "nll";
+constexpr char kReferenceNll[] = "reference_nll";
+constexpr char kKl[] = "kl";
+constexpr char kSameTop[] = "same_top";
+
 /// What one scored position adds to the means.
 struct Score {
     double nll = 0;
@@ -26,25 +32,28 @@ struct Run {
     std::vector<int32_t> tokens;
     int64_t prefill = 0;       ///< tokens of the prefill
     int64_t first_scored = 0;  ///< row whose logits are the first to be scored
+
+    [[nodiscard]] int64_t length() const { return std::ssize(tokens); }
+    [[nodiscard]] int64_t targets() const { return length() - 1 - first_scored; }
 };
 
 Run make_run(std::span<const int32_t> window, const PerplexityOptions& options) {
-    Run run;
-    if (options.bos) run.tokens.push_back(*options.bos);
-    const auto front = static_cast<int64_t>(run.tokens.size());
-    run.tokens.insert(run.tokens.end(), window.begin(), window.end());
     const auto length = static_cast<int64_t>(window.size());
-    run.prefill = front + options.prefill.value_or(length);
-    run.first_scored = front + options.prefill.value_or(0);
     if (options.prefill && *options.prefill < 0) {
         throw UsageError("prefill of " + std::to_string(*options.prefill) + " tokens", "",
                          "give 0 or more");
     }
-    if (run.first_scored + 1 >= front + length) {
+    if (options.prefill.value_or(0) >= length - 1) {
         throw UsageError("windows of " + std::to_string(length) + " tokens have no target after " +
                              std::to_string(options.prefill.value_or(0)) + " prefilled tokens",
                          "", "use longer windows or a shorter prefill");
     }
+    Run run;
+    if (options.bos) run.tokens.push_back(*options.bos);
+    const int64_t front = std::ssize(run.tokens);
+    run.tokens.insert(run.tokens.end(), window.begin(), window.end());
+    run.prefill = front + options.prefill.value_or(length);
+    run.first_scored = front + options.prefill.value_or(0);
     return run;
 }
 
@@ -130,42 +139,70 @@ std::vector<Score> score_window(const Engine& engine, const Tensor& hidden, cons
     return scores;
 }
 
-/// What an engine's scores add up to.
-struct Sums {
-    double nll = 0;
-    ReferenceComparison reference;
+/// The means of one window.
+ItemResult mean_scores(std::span<const Score> scores, bool with_reference) {
+    Score sum;
     int64_t same_top = 0;
-    Perplexity result;
+    for (const Score& score : scores) {
+        sum.nll += score.nll;
+        sum.reference_nll += score.reference_nll;
+        sum.kl += score.kl;
+        same_top += score.same_top ? 1 : 0;
+    }
+    if (!std::isfinite(sum.nll) || !std::isfinite(sum.kl)) {
+        throw Error("the model's logits are not finite", "",
+                    "the checkpoint or the plan is broken; try --dtype f32");
+    }
+    const auto targets = static_cast<double>(scores.size());
+    ItemResult result{.scores = {{kNll, sum.nll / targets}}};
+    if (with_reference) {
+        result.scores[kReferenceNll] = sum.reference_nll / targets;
+        result.scores[kKl] = sum.kl / targets;
+        result.scores[kSameTop] = static_cast<double>(same_top) / targets;
+    }
+    return result;
+}
 
-    void add(std::span<const Score> scores) {
-        for (const Score& score : scores) {
-            nll += score.nll;
-            reference.nll += score.reference_nll;
-            reference.mean_kl += score.kl;
-            same_top += score.same_top ? 1 : 0;
-            ++result.tokens;
-        }
-        ++result.windows;
+/// Runs a window through all engines, and the reference if there is one, and scores each engine.
+std::vector<ItemResult> evaluate_window(std::span<Engine* const> engines, Engine* reference,
+                                        const Run& run,
+                                        const std::function<void(int64_t done)>& on_tokens) {
+    std::vector<Engine*> running(engines.begin(), engines.end());
+    if (reference != nullptr) running.push_back(reference);
+    Runners runners(running);
+    const std::vector<Tensor> hidden =
+        run_window(runners, run, [&](int64_t tokens) { on_tokens(tokens / std::ssize(running)); });
+    const Tensor* others = reference != nullptr ? &hidden.back() : nullptr;
+    std::vector<ItemResult> results;
+    for (size_t i = 0; i < engines.size(); ++i) {
+        results.push_back(mean_scores(score_window(*engines[i], hidden[i], run, reference, others),
+                                      reference != nullptr));
+        results.back().cache = engines[i]->usage(*runners.sequences[i]);
     }
-    [[nodiscard]] std::optional<double> mean_nll() const {
-        if (result.tokens == 0) return std::nullopt;
-        return nll / static_cast<double>(result.tokens);
+    return results;
+}
+
+/// What windows come to together.
+Perplexity summarize(std::span<const Run> runs, std::span<const ItemResult> results,
+                     bool with_reference) {
+    Perplexity out;
+    out.windows = std::ssize(runs);
+    out.cache = results.back().cache;
+    out.cache.peak_bytes = largest_cache(results).peak_bytes;
+    for (const Run& run : runs) out.tokens += run.targets();
+    const auto mean = [&](const char* score) {
+        double sum = 0;
+        for (size_t i = 0; i < runs.size(); ++i)
+            sum += results[i].scores.at(score) * static_cast<double>(runs[i].targets());
+        return sum / static_cast<double>(out.tokens);
+    };
+    out.nll = mean(kNll);
+    if (with_reference) {
+        out.reference = {
+            .mean_kl = mean(kKl), .top1_agreement = mean(kSameTop), .nll = mean(kReferenceNll)};
     }
-    [[nodiscard]] Perplexity finish(bool compared) {
-        const auto targets = static_cast<double>(result.tokens);
-        result.nll = nll / targets;
-        if (!std::isfinite(result.nll)) {
-            throw Error("the model's logits are not finite", "",
-                        "the checkpoint or the plan is broken; try --dtype f32");
-        }
-        if (compared) {
-            result.reference = {.mean_kl = reference.mean_kl / targets,
-                                .top1_agreement = static_cast<double>(same_top) / targets,
-                                .nll = reference.nll / targets};
-        }
-        return result;
-    }
-};
+    return out;
+}
 
 }  // namespace
 
@@ -196,50 +233,67 @@ std::vector<std::span<const int32_t>> cut_windows(std::span<const int32_t> token
 
 std::vector<Perplexity> evaluate_perplexities(std::span<Engine* const> engines,
                                               std::span<const std::span<const int32_t>> windows,
-                                              const PerplexityOptions& options, Engine* reference) {
+                                              const PerplexityOptions& options, Engine* reference,
+                                              const ItemOptions& how) {
     LOWKEY_CHECK(!engines.empty());
-    std::vector<Engine*> running(engines.begin(), engines.end());
-    if (reference != nullptr) running.push_back(reference);
     std::vector<Run> runs;
     int64_t total = 0;
     int64_t longest = 0;
     for (const std::span<const int32_t> window : windows) {
         runs.push_back(make_run(window, options));
-        const auto length = static_cast<int64_t>(runs.back().tokens.size());
-        total += length;
-        longest = std::max(longest, length);
+        total += runs.back().length();
+        longest = std::max(longest, runs.back().length());
     }
     if (runs.empty()) throw UsageError("there is no window to score", "", "give a longer text");
     // Refused now rather than after the first hour.
-    for (Engine* engine : running) engine->check_request(*engine->new_sequence(), longest, 0);
+    for (Engine* engine : engines) engine->check_request(*engine->new_sequence(), longest, 0);
+    if (reference != nullptr) reference->check_request(*reference->new_sequence(), longest, 0);
 
-    std::vector<Sums> sums(engines.size());
-    int64_t done = 0;
+    // Items are (window, engine); the first of a window computes them all.
+    const int64_t num_engines = std::ssize(engines);
+    int64_t scored = -1;  // the window whose results these are
+    std::vector<ItemResult> results;
+    int64_t done = 0;  // tokens of finished windows
+    std::optional<double> nll;
     const auto report = [&](int64_t tokens) {
-        if (options.on_progress)
-            options.on_progress(done + tokens / std::ssize(running), total,
-                                sums.front().mean_nll());
+        if (options.on_progress) options.on_progress(done + tokens, total, nll);
     };
-    for (const Run& run : runs) {
-        Runners runners(running);
-        const std::vector<Tensor> hidden = run_window(runners, run, report);
-        for (size_t i = 0; i < engines.size(); ++i) {
-            const Tensor* others = reference != nullptr ? &hidden.back() : nullptr;
-            sums[i].add(score_window(*engines[i], hidden[i], run, reference, others));
-            sums[i].result.cache = engines[i]->usage(*runners.sequences[i]);
-        }
-        done += static_cast<int64_t>(run.tokens.size());
+    ItemOptions steps = how;
+    steps.on_progress = [&](int64_t finished, int64_t count, double mean) {
+        if (finished > 0) nll = mean;
+        done = 0;
+        for (int64_t i = 0; i < finished / num_engines; ++i)
+            done += runs[static_cast<size_t>(i)].length();
         report(0);
+        if (how.on_progress) how.on_progress(finished, count, mean);
+    };
+    const auto run = [&](int64_t item) {
+        const int64_t window = item / num_engines;
+        if (window != scored) {
+            results =
+                evaluate_window(engines, reference, runs[static_cast<size_t>(window)], report);
+            scored = window;
+        }
+        return results[static_cast<size_t>(item % num_engines)];
+    };
+    std::vector<std::string> names = {kNll};
+    if (reference != nullptr) names.insert(names.end(), {kReferenceNll, kKl, kSameTop});
+    const std::vector<ItemResult> all =
+        run_items(std::ssize(runs) * num_engines, names, run, steps);
+    std::vector<Perplexity> out;
+    for (size_t e = 0; e < engines.size(); ++e) {
+        std::vector<ItemResult> own;
+        for (size_t i = e; i < all.size(); i += engines.size()) own.push_back(all[i]);
+        out.push_back(summarize(runs, own, reference != nullptr));
     }
-    std::vector<Perplexity> results;
-    for (Sums& own : sums) results.push_back(own.finish(reference != nullptr));
-    return results;
+    return out;
 }
 
 Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const int32_t>> windows,
-                               const PerplexityOptions& options, Engine* reference) {
+                               const PerplexityOptions& options, Engine* reference,
+                               const ItemOptions& how) {
     Engine* const engines[] = {&engine};
-    return evaluate_perplexities(engines, windows, options, reference).front();
+    return evaluate_perplexities(engines, windows, options, reference, how).front();
 }
 
 }  // namespace lowkey

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "eval/items.h"
 
 namespace lowkey {
 
@@ -32,8 +33,9 @@ struct PerplexityOptions {
     std::optional<int64_t> prefill = {};
     /// Put in front of every window, beyond its length and its prefill; the targets stay the same.
     std::optional<int32_t> bos = {};
-    /// Called as work proceeds with the windows' tokens that are done, of all, and the mean NLL so
-    /// far (nullopt before the first window ends).
+    /// Called as work proceeds with the windows' tokens that are done, of all, and the mean over
+    /// finished windows of their NLLs (nullopt before the first). The first call has what an
+    /// earlier run had done.
     std::function<void(int64_t done, int64_t total, std::optional<double> nll)> on_progress = {};
 };
 
@@ -49,7 +51,7 @@ struct Perplexity {
     double nll = 0;      ///< mean over all scored targets
     int64_t tokens = 0;  ///< scored targets
     int64_t windows = 0;
-    CacheUsage cache;  ///< at the end of the last window
+    CacheUsage cache;  ///< at the end of the last window; its peak is that of all
     std::optional<ReferenceComparison> reference;
     [[nodiscard]] double perplexity() const;
 };
@@ -58,16 +60,19 @@ struct Perplexity {
 /// made of one model; what is prefilled of a window is computed once for all plans that attend to
 /// it exactly (see prefill_shared()). A window is a sequence of its own, whose caches are freed
 /// before the next. With a `reference` engine (of the same vocabulary; usually the same model under
-/// the uncompressed plan) every window runs through that too, in the same way. Progress is that of
-/// all engines together, its NLL the first one's. Memory beside the caches: a window's last hidden
-/// vectors and a block of logits for each engine. Throws UsageError when a window leaves no target
-/// to score or does not fit the context, BudgetError when a cache does not fit.
+/// the uncompressed plan) every window runs through that too, in the same way. Items of `how` are
+/// (window, engine), engines innermost. Memory beside the caches: a window's last hidden vectors
+/// and a block of logits for each engine. Throws UsageError when a window leaves no target to score
+/// or does not fit the context, BudgetError when a cache does not fit, Error when logits are not
+/// finite.
 std::vector<Perplexity> evaluate_perplexities(std::span<Engine* const> engines,
                                               std::span<const std::span<const int32_t>> windows,
                                               const PerplexityOptions& options = {},
-                                              Engine* reference = nullptr);
+                                              Engine* reference = nullptr,
+                                              const ItemOptions& how = {});
 /// The same of one engine.
 Perplexity evaluate_perplexity(Engine& engine, std::span<const std::span<const int32_t>> windows,
-                               const PerplexityOptions& options = {}, Engine* reference = nullptr);
+                               const PerplexityOptions& options = {}, Engine* reference = nullptr,
+                               const ItemOptions& how = {});
 
 }  // namespace lowkey

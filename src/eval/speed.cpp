@@ -1,8 +1,10 @@
 #include "eval/speed.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <random>
+#include <set>
 
 #include "base/error.h"
 #include "engine/sampler.h"
@@ -38,55 +40,29 @@ void for_each_output_linear(const Model& model, Fn fn) {
     fn(*model.weights().lm_head);
 }
 
-PhaseTimes run_prefill(Engine& engine, std::span<const int32_t> prompt) {
+PrefillSpeed run_prefill(Engine& engine, std::span<const int32_t> prompt) {
     const auto sequence = engine.new_sequence();
     PhaseRecorder recorder;
     static_cast<void>(engine.prefill_logits(*sequence, prompt));
-    return recorder.times();
-}
-
-/// Fills a cache and decodes; the first step, which finds nothing where it was, is not counted.
-DecodeSpeed run_decode(Engine& engine, int64_t depth, const SpeedOptions& options) {
-    const auto sequence = engine.new_sequence();
-    fill_cache(*sequence, depth, options.chunk_tokens);
-    Sampler sampler({});
-    int32_t token = 0;
-    const auto step = [&] { token = sampler.sample(engine.decode(*sequence, token).f32(), {}); };
-    step();
-    DecodeSpeed run;
-    run.depth = depth;
-    run.cache_bytes = step_cache_bytes(*sequence) / 2;
-    PhaseRecorder recorder;
-    for (int64_t i = 0; i < options.generate; ++i) step();
+    PrefillSpeed run;
+    run.tokens = std::ssize(prompt);
     run.times = recorder.times();
-    for (double& seconds : run.times.seconds) seconds /= static_cast<double>(options.generate);
-    run.cache_bytes += step_cache_bytes(*sequence) / 2;
-    run.weight_bytes = step_weight_bytes(engine.model());
     return run;
 }
 
-template <typename Run, typename Seconds>
-Run median(std::vector<Run> runs, Seconds seconds) {
-    const auto middle = runs.begin() + (std::ssize(runs) - 1) / 2;
-    std::nth_element(runs.begin(), middle, runs.end(),
-                     [&](const Run& a, const Run& b) { return seconds(a) < seconds(b); });
-    return *middle;
+/// The run of median time, with the spread of all.
+template <typename Run>
+Run median(std::vector<Run> runs) {
+    const auto seconds = [](const Run& run) { return run.times.total(); };
+    std::ranges::sort(runs, {}, seconds);
+    Run middle = runs[(runs.size() - 1) / 2];
+    middle.spread = (seconds(runs.back()) - seconds(runs.front())) / seconds(middle);
+    return middle;
 }
 
 MachineLimits better_of(const MachineLimits& a, const MachineLimits& b) {
     return {std::max(a.read_bytes_per_second, b.read_bytes_per_second),
             std::max(a.f32_flops, b.f32_flops), std::max(a.bf16_flops, b.bf16_flops)};
-}
-
-void check(Engine& engine, const SpeedOptions& options) {
-    LOWKEY_CHECK(options.generate > 0 && options.repeat > 0);
-    const auto sequence = engine.new_sequence();
-    for (const int64_t tokens : options.prompts) {
-        if (tokens < 1) throw UsageError("a prompt of no tokens", "", "give at least one token");
-        engine.check_request(*sequence, tokens, 0);
-    }
-    for (const int64_t depth : options.depths)
-        engine.check_request(*sequence, depth, options.generate + 1);
 }
 
 }  // namespace
@@ -101,6 +77,40 @@ double DecodeSpeed::tokens_per_second() const { return 1 / times.total(); }
 
 double DecodeSpeed::limit_share() const {
     return static_cast<double>(bytes_per_token()) / read_limit / times.total();
+}
+
+std::optional<DepthLine> depth_line(std::span<const DecodeSpeed> runs) {
+    std::set<int64_t> depths;
+    for (const DecodeSpeed& run : runs) depths.insert(run.depth);
+    if (depths.size() < 3) return std::nullopt;
+    // Least squares of (a + b x) / y - 1.
+    double w = 0;
+    double wx = 0;
+    double wxx = 0;
+    double wy = 0;
+    double wxy = 0;
+    for (const DecodeSpeed& run : runs) {
+        const auto x = static_cast<double>(run.depth);
+        const double y = run.times.total();
+        const double weight = 1 / (y * y);
+        w += weight;
+        wx += weight * x;
+        wxx += weight * x * x;
+        wy += weight * y;
+        wxy += weight * x * y;
+    }
+    DepthLine line;
+    line.seconds_per_token = (w * wxy - wx * wy) / (w * wxx - wx * wx);
+    line.seconds = (wy - line.seconds_per_token * wx) / w;
+    for (const DecodeSpeed& run : runs) {
+        const double at = line.seconds + line.seconds_per_token * static_cast<double>(run.depth);
+        const double deviation = 1 - at / run.times.total();
+        if (std::abs(deviation) > std::abs(line.worst_deviation)) {
+            line.worst_deviation = deviation;
+            line.worst_depth = run.depth;
+        }
+    }
+    return line;
 }
 
 int64_t step_weight_bytes(const Model& model) {
@@ -148,8 +158,39 @@ double prefill_flops(const Model& model, int64_t num_tokens) {
     return flops;
 }
 
+void check_speed(Engine& engine, const SpeedOptions& options) {
+    LOWKEY_CHECK(options.generate > 0 && options.repeat > 0);
+    const auto sequence = engine.new_sequence();
+    for (const int64_t tokens : options.prompts) {
+        if (tokens < 1) throw UsageError("a prompt of no tokens", "", "give at least one token");
+        engine.check_request(*sequence, tokens, 0);
+    }
+    for (const int64_t depth : options.depths)
+        engine.check_request(*sequence, depth, options.generate + 1);
+}
+
+DecodeSpeed run_decode(Engine& engine, int64_t depth, const SpeedOptions& options) {
+    const auto sequence = engine.new_sequence();
+    fill_cache(*sequence, depth, options.chunk_tokens);
+    Sampler sampler({});
+    int32_t token = 0;
+    const auto step = [&] { token = sampler.sample(engine.decode(*sequence, token).f32(), {}); };
+    step();
+    DecodeSpeed run;
+    run.depth = depth;
+    run.cache_bytes = step_cache_bytes(*sequence) / 2;
+    PhaseRecorder recorder;
+    for (int64_t i = 0; i < options.generate; ++i) step();
+    run.times = recorder.times();
+    for (double& seconds : run.times.seconds) seconds /= static_cast<double>(options.generate);
+    run.cache_bytes += step_cache_bytes(*sequence) / 2;
+    run.cache = engine.usage(*sequence);
+    run.weight_bytes = step_weight_bytes(engine.model());
+    return run;
+}
+
 Speed measure_speed(Engine& engine, const SpeedOptions& options) {
-    check(engine, options);
+    check_speed(engine, options);
     Speed speed;
     speed.limits = measure_machine_limits(options.limits);
     const auto total =
@@ -165,14 +206,13 @@ Speed measure_speed(Engine& engine, const SpeedOptions& options) {
         const auto chunk =
             std::min<size_t>(prompt.size(), static_cast<size_t>(options.chunk_tokens));
         run_prefill(engine, std::span(prompt).first(chunk));
-        std::vector<PhaseTimes> runs;
+        std::vector<PrefillSpeed> runs;
         for (int i = 0; i < options.repeat; ++i) {
             report("prefill of " + std::to_string(tokens));
             runs.push_back(run_prefill(engine, prompt));
         }
-        speed.prefill.push_back(
-            {tokens, median(std::move(runs), [](const PhaseTimes& t) { return t.total(); }),
-             prefill_flops(engine.model(), tokens)});
+        speed.prefill.push_back(median(std::move(runs)));
+        speed.prefill.back().flops = prefill_flops(engine.model(), tokens);
     }
     for (const int64_t depth : options.depths) {
         std::vector<DecodeSpeed> runs;
@@ -180,8 +220,7 @@ Speed measure_speed(Engine& engine, const SpeedOptions& options) {
             report("decode at " + std::to_string(depth));
             runs.push_back(run_decode(engine, depth, options));
         }
-        speed.decode.push_back(
-            median(std::move(runs), [](const DecodeSpeed& run) { return run.times.total(); }));
+        speed.decode.push_back(median(std::move(runs)));
     }
 
     speed.limits = better_of(speed.limits, measure_machine_limits(options.limits));

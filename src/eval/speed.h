@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,7 +27,8 @@ struct SpeedOptions {
 /// One prompt through an empty cache, up to the logits after its last token.
 struct PrefillSpeed {
     int64_t tokens = 0;
-    PhaseTimes times;  ///< of the prompt
+    PhaseTimes times;   ///< of the prompt
+    double spread = 0;  ///< between the slowest and the fastest run, as a share of the median
     /// Sums of products that the model asks for: linear layers (the output head for one token) and
     /// causal attention to the uncompressed cache.
     double flops = 0;
@@ -40,8 +43,10 @@ struct PrefillSpeed {
 struct DecodeSpeed {
     int64_t depth = 0;
     PhaseTimes times;          ///< of a step
+    double spread = 0;         ///< as of PrefillSpeed
     int64_t weight_bytes = 0;  ///< that a step reads
     int64_t cache_bytes = 0;   ///< that a step's attention reads: tiles of the pages it sees
+    CacheUsage cache;          ///< after the last step
     double read_limit = 0;     ///< of the machine, bytes per second
 
     [[nodiscard]] double tokens_per_second() const;
@@ -49,6 +54,19 @@ struct DecodeSpeed {
     /// Of the machine's read bandwidth.
     [[nodiscard]] double limit_share() const;
 };
+
+/// A straight line through the times of steps at their depths, which shows what each token in the
+/// cache costs and how far any step is from that.
+struct DepthLine {
+    double seconds = 0;            ///< at depth 0
+    double seconds_per_token = 0;  ///< of depth
+    double worst_deviation = 0;    ///< of a step from the line, as a share of the step; signed
+    int64_t worst_depth = 0;       ///< where that is
+};
+
+/// The line whose deviations, as shares of the steps, have the least squares. None for less than
+/// three depths: a line goes through any two.
+std::optional<DepthLine> depth_line(std::span<const DecodeSpeed> runs);
 
 /// What came of it, and what this machine can do.
 struct Speed {
@@ -61,6 +79,12 @@ struct Speed {
 /// share the machine with other programs. Throws UsageError and BudgetError, before anything is
 /// measured, for prompts and depths that do not fit.
 Speed measure_speed(Engine& engine, const SpeedOptions& options);
+
+/// One run of greedy decoding behind `depth` random tokens; the first step, which finds nothing
+/// where it was, is not counted. Leaves `read_limit` 0. Throws as measure_speed().
+DecodeSpeed run_decode(Engine& engine, int64_t depth, const SpeedOptions& options);
+/// Throws UsageError and BudgetError for prompts and depths that do not fit.
+void check_speed(Engine& engine, const SpeedOptions& options);
 
 /// Bytes of weights that a decoding step reads.
 int64_t step_weight_bytes(const Model& model);

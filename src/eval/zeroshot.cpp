@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -16,11 +17,12 @@ namespace {
 constexpr char kAccuracy[] = "accuracy";
 constexpr char kAccuracyNorm[] = "accuracy_norm";
 constexpr char kLogLikelihood[] = "log_likelihood";
+constexpr char kMargin[] = "margin";
 
 std::vector<std::string> score_names(const ZeroshotTask& task) {
     std::vector<std::string> names = {kAccuracy};
     if (task.normalized) names.emplace_back(kAccuracyNorm);
-    if (task.cloze) names.emplace_back(kLogLikelihood);
+    names.emplace_back(task.cloze ? kLogLikelihood : kMargin);
     return names;
 }
 
@@ -48,6 +50,14 @@ std::vector<Continuation> encode(const Tokenizer& tokenizer, const ZeroshotItem&
     return out;
 }
 
+/// By how much the right choice is ahead of the best other one; 0 where there is no other.
+double margin(const std::vector<double>& values, int64_t gold) {
+    double best_other = -std::numeric_limits<double>::infinity();
+    for (int64_t i = 0; i < std::ssize(values); ++i)
+        if (i != gold) best_other = std::max(best_other, values[static_cast<size_t>(i)]);
+    return values.size() > 1 ? values[static_cast<size_t>(gold)] - best_other : 0;
+}
+
 /// Index of the greatest, the first among equals.
 int64_t best(const std::vector<double>& values) {
     return std::max_element(values.begin(), values.end()) - values.begin();
@@ -70,7 +80,11 @@ ItemResult score(const ZeroshotTask& task, const ZeroshotItem& item,
         task.cloze ? likelihoods.continuations.front().greedy : best(plain) == item.gold;
     ItemResult result{.scores = {{kAccuracy, right ? 1 : 0}}, .cache = likelihoods.cache};
     if (task.normalized) result.scores[kAccuracyNorm] = best(per_character) == item.gold ? 1 : 0;
-    if (task.cloze) result.scores[kLogLikelihood] = plain.front();
+    if (task.cloze) {
+        result.scores[kLogLikelihood] = plain.front();
+    } else {
+        result.scores[kMargin] = margin(plain, item.gold);
+    }
     return result;
 }
 

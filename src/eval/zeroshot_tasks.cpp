@@ -36,14 +36,18 @@ int64_t read_index(const JsonReader& value, int64_t low, int64_t high) {
                ", got '" + text + "'");
 }
 
-std::vector<std::string> read_strings(const JsonReader& array) {
-    const std::vector<JsonReader> items = array.items();
+/// The items of a list of answers, neither none nor absurdly many.
+std::vector<JsonReader> read_choices(const JsonReader& array) {
+    std::vector<JsonReader> items = array.items();
     if (items.empty() || std::ssize(items) > kMostChoices)
         array.fail(std::to_string(items.size()) + " answers, expected 1 to " +
                    std::to_string(kMostChoices));
+    return items;
+}
+
+std::vector<std::string> read_strings(const JsonReader& array) {
     std::vector<std::string> out;
-    out.reserve(items.size());
-    for (const JsonReader& item : items) out.push_back(item.string());
+    for (const JsonReader& item : read_choices(array)) out.push_back(item.string());
     return out;
 }
 
@@ -61,18 +65,43 @@ ZeroshotItem read_lambada(const JsonReader& record, std::optional<int64_t> /*lab
     return choose(one_word ? "" : text.substr(0, space), {word}, 0);
 }
 
+/// What an ARC record asks; labels are A, B, … or 1, 2, ….
+struct ArcQuestion {
+    std::string text;
+    std::vector<std::string> labels;
+    std::vector<std::string> answers;
+};
+
+/// Hugging Face serves lists of labels and texts beside the question; the files as they were
+/// published have a list of pairs within it.
+ArcQuestion read_arc_question(const JsonReader& record) {
+    const JsonReader question = record.at("question");
+    const bool within = !question.is_string();
+    const JsonReader choices = within ? question.at("choices") : record.at("choices");
+    ArcQuestion out;
+    out.text = within ? question.at("stem").string() : question.string();
+    if (within) {
+        for (const JsonReader& choice : read_choices(choices)) {
+            out.labels.push_back(choice.at("label").string());
+            out.answers.push_back(choice.at("text").string());
+        }
+    } else {
+        out.labels = read_strings(choices.at("label"));
+        out.answers = read_strings(choices.at("text"));
+    }
+    if (out.labels.size() != out.answers.size())
+        choices.fail(std::to_string(out.labels.size()) + " labels of " +
+                     std::to_string(out.answers.size()) + " answers");
+    return out;
+}
+
 ZeroshotItem read_arc(const JsonReader& record, std::optional<int64_t> /*label*/) {
-    const JsonReader choices = record.at("choices");
-    const std::vector<std::string> labels = read_strings(choices.at("label"));
-    const std::vector<std::string> answers = read_strings(choices.at("text"));
-    if (labels.size() != answers.size())
-        choices.fail(std::to_string(labels.size()) + " labels of " +
-                     std::to_string(answers.size()) + " answers");
+    const ArcQuestion question = read_arc_question(record);
     const JsonReader key = record.at("answerKey");
-    const auto gold = std::find(labels.begin(), labels.end(), key.string());
-    if (gold == labels.end()) key.fail("'" + key.string() + "' is none of the labels");
-    return choose("Question: " + record.at("question").string() + "\nAnswer:", answers,
-                  gold - labels.begin());
+    const auto gold = std::find(question.labels.begin(), question.labels.end(), key.string());
+    if (gold == question.labels.end()) key.fail("'" + key.string() + "' is none of the labels");
+    return choose("Question: " + question.text + "\nAnswer:", question.answers,
+                  gold - question.labels.begin());
 }
 
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {

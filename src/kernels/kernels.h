@@ -23,6 +23,15 @@ inline constexpr int kTileTokens = 16;
 inline constexpr int kPackedRows = 64;
 inline constexpr int kPackedCols = 32;
 
+/// Tiles that follow each other without gaps.
+struct Tiles {
+    const void* data;
+    int64_t count;
+    /// As many bytes that will be read soon: a kernel asks for them from memory while it reads
+    /// these. Null: not known.
+    const void* next = nullptr;
+};
+
 /// The inner loops, compiled once per instruction set. They know tiles and numbers, nothing of
 /// pages or plans, and are noexcept: they allocate, lock and log nothing. Sums are in f32 (Gram
 /// matrices in f64).
@@ -40,20 +49,17 @@ struct KernelTable {
                              int64_t cols, const float* x, float* y) noexcept;
 
     /// out[i, 16 · tile + t] = q[i, :] · key t of the tile, i in [0, rows); strides in elements.
-    /// Tiles follow each other without gaps.
-    void (*score_f32)(const float* q, int64_t q_stride, int64_t rows, int64_t dim,
-                      const void* tiles, int64_t num_tiles, float* out,
-                      int64_t out_stride) noexcept;
-    void (*score_bf16)(const float* q, int64_t q_stride, int64_t rows, int64_t dim,
-                       const void* tiles, int64_t num_tiles, float* out,
-                       int64_t out_stride) noexcept;
+    void (*score_f32)(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Tiles tiles,
+                      float* out, int64_t out_stride) noexcept;
+    void (*score_bf16)(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Tiles tiles,
+                       float* out, int64_t out_stride) noexcept;
 
-    /// acc[i, :] += Σ_t p[i, t] · value t, t in [0, 16 · num_tiles): p is 0 where a tile holds no
+    /// acc[i, :] += Σ_t p[i, t] · value t, t in [0, 16 · tiles.count): p is 0 where a tile holds no
     /// token, and the tile's bytes there are finite numbers.
-    void (*sum_f32)(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
-                    int64_t num_tiles, float* acc, int64_t acc_stride) noexcept;
-    void (*sum_bf16)(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
-                     int64_t num_tiles, float* acc, int64_t acc_stride) noexcept;
+    void (*sum_f32)(const float* p, int64_t p_stride, int64_t rows, int64_t dim, Tiles tiles,
+                    float* acc, int64_t acc_stride) noexcept;
+    void (*sum_bf16)(const float* p, int64_t p_stride, int64_t rows, int64_t dim, Tiles tiles,
+                     float* acc, int64_t acc_stride) noexcept;
 
     /// Largest of n > 0 numbers.
     float (*max)(const float* x, int64_t n) noexcept;

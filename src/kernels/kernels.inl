@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -100,13 +100,13 @@ void gemv_f32(const float* w, int64_t rows, int64_t cols, const float* x, float*
     for (; r < rows; ++r) gemv_rows<1>(w + r * cols, cols, x, y + r);
 }
 
-// Bytes by which single-token loops ask for memory ahead: the processor's own prefetching stops at
-// the borders of its pages of 4 KiB.
-constexpr int64_t kAhead = 4096;
+// Bytes by which products with weights ask for memory ahead, into the second cache: the processor's
+// own prefetching stops at the borders of its pages of 4 KiB.
+constexpr int64_t kAhead = 2048;
 /// Asks for `bytes` at p + kAhead; that there is nothing does no harm.
 inline void prefetch_ahead(const void* p, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch(static_cast<const char*>(p) + kAhead + i);
+        __builtin_prefetch(static_cast<const char*>(p) + kAhead + i, 0, 2);
 }
 
 /// 64 rows of a packed matrix: sums of all columns, `Lines` vectors of rows at a time.
@@ -139,284 +139,9 @@ void gemv_packed_bf16(const uint16_t* w, int64_t num_blocks, int64_t block_strid
     }
 }
 
-// ---- scores of key tiles ----
-
-template <int R>
-inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const float* tile,
-                           float* out, int64_t out_stride) {
-    VecF sum[R][kTileVecs] = {};
-    for (int64_t i = 0; i < dim; ++i) {
-        for (int v = 0; v < kTileVecs; ++v) {
-            const VecF key = load(tile + i * kTileTokens + v * kLanes);
-            for (int r = 0; r < R; ++r) sum[r][v] += q[r * q_stride + i] * key;
-        }
-    }
-    for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < kTileVecs; ++v) store(out + r * out_stride + v * kLanes, sum[r][v]);
-    }
-}
-
-template <int R>
-inline void score_tile_bf16(const float* q, int64_t q_stride, int64_t dim, const uint16_t* tile,
-                            float* out, int64_t out_stride) {
-    // With few rows one chain of additions per score would be slower than memory.
-    constexpr int kChains = R * kTileVecs <= kMaxRows ? 2 : 1;
-    VecF sum[kChains][R][kTileVecs] = {};
-    const auto* lines = reinterpret_cast<const uint32_t*>(tile);
-    for (int64_t i = 0; i < dim / 2; ++i) {
-        prefetch_ahead(lines + i * kTileTokens, kTileTokens * 4);
-        for (int v = 0; v < kTileVecs; ++v) {
-            const VecU pairs = load(lines + i * kTileTokens + v * kLanes);
-            const VecF first = low_half(pairs);
-            const VecF second = high_half(pairs);
-            for (int r = 0; r < R; ++r) {
-                sum[0][r][v] += q[r * q_stride + 2 * i] * first;
-                sum[kChains - 1][r][v] += q[r * q_stride + 2 * i + 1] * second;
-            }
-        }
-    }
-    if (dim % 2 != 0) {
-        for (int v = 0; v < kTileVecs; ++v) {
-            const VecF key = load_bf16(tile + (dim - 1) * kTileTokens + v * kLanes);
-            for (int r = 0; r < R; ++r) sum[0][r][v] += q[r * q_stride + dim - 1] * key;
-        }
-    }
-    for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < kTileVecs; ++v) {
-            VecF total = sum[0][r][v];
-            if constexpr (kChains > 1) total += sum[1][r][v];
-            store(out + r * out_stride + v * kLanes, total);
-        }
-    }
-}
-
-void score_f32(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const void* tiles,
-               int64_t num_tiles, float* out, int64_t out_stride) noexcept {
-    const auto* data = static_cast<const float*>(tiles);
-    auto block = [&]<int R>(int64_t row) {
-        for (int64_t t = 0; t < num_tiles; ++t) {
-            score_tile_f32<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
-                              out + row * out_stride + t * kTileTokens, out_stride);
-        }
-    };
-    for_row_blocks<kMaxRows>(0, rows, block);
-}
-
-void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const void* tiles,
-                int64_t num_tiles, float* out, int64_t out_stride) noexcept {
-    const auto* data = static_cast<const uint16_t*>(tiles);
-    if (rounds(rows, dim)) {
-        score_rounded(q, q_stride, rows, dim, data, num_tiles, out, out_stride);
-        return;
-    }
-    auto block = [&]<int R>(int64_t row) {
-        for (int64_t t = 0; t < num_tiles; ++t) {
-            score_tile_bf16<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
-                               out + row * out_stride + t * kTileTokens, out_stride);
-        }
-    };
-    for_row_blocks<kMaxRows>(0, rows, block);
-}
-
-// ---- weighted sums of value tiles ----
-
-/// One token's (f32) or one token pair's (bf16) coordinates [column, column + kLanes) times their
-/// weights.
-struct ValuesF32 {
-    const float* data;
-    static constexpr int kTokens = 1;
-    void prefetch(int64_t step, int64_t dim) const { prefetch_ahead(data + step * dim, dim * 4); }
-    template <int R>
-    void add(int64_t step, int64_t dim, int64_t column, const float* p, int64_t p_stride,
-             VecF (&sum)[R]) const {
-        const VecF value = load(data + step * dim + column);
-        for (int r = 0; r < R; ++r) sum[r] += p[r * p_stride + step] * value;
-    }
-    float one(int64_t step, int64_t dim, int64_t column, const float* p) const {
-        return p[step] * data[step * dim + column];
-    }
-};
-
-struct ValuesBF16 {
-    const uint32_t* data;
-    static constexpr int kTokens = 2;
-    void prefetch(int64_t step, int64_t dim) const { prefetch_ahead(data + step * dim, dim * 4); }
-    template <int R>
-    void add(int64_t step, int64_t dim, int64_t column, const float* p, int64_t p_stride,
-             VecF (&sum)[R]) const {
-        const VecU pairs = load(data + step * dim + column);
-        const VecF first = low_half(pairs);
-        const VecF second = high_half(pairs);
-        for (int r = 0; r < R; ++r) {
-            sum[r] += p[r * p_stride + 2 * step] * first;
-            sum[r] += p[r * p_stride + 2 * step + 1] * second;
-        }
-    }
-    float one(int64_t step, int64_t dim, int64_t column, const float* p) const {
-        const uint32_t pair = data[step * dim + column];
-        const uint32_t bits[2] = {pair << 16, pair & 0xffff0000u};
-        float x[2];
-        __builtin_memcpy(x, bits, 8);
-        return p[2 * step] * x[0] + p[2 * step + 1] * x[1];
-    }
-};
-
-/// Whole vectors of columns, as many at a time as registers hold sums for: with few rows, memory is
-/// read in longer runs.
-template <int R, int C, typename Values>
-inline int64_t sum_columns(const float* p, int64_t p_stride, int64_t column, int64_t dim,
-                           Values values, int64_t steps, float* acc, int64_t acc_stride) {
-    for (; column + C * kLanes <= dim; column += C * kLanes) {
-        VecF sum[C][R] = {};
-        for (int64_t s = 0; s < steps; ++s) {
-            if (column == 0) values.prefetch(s, dim);
-            for (int c = 0; c < C; ++c)
-                values.template add<R>(s, dim, column + c * kLanes, p, p_stride, sum[c]);
-        }
-        for (int r = 0; r < R; ++r) {
-            for (int c = 0; c < C; ++c) {
-                float* to = acc + r * acc_stride + column + c * kLanes;
-                store(to, load(to) + sum[c][r]);
-            }
-        }
-    }
-    if constexpr (C > 1) {
-        return sum_columns<R, C / 2>(p, p_stride, column, dim, values, steps, acc, acc_stride);
-    }
-    return column;
-}
-
-template <int R, typename Values>
-inline void sum_rows(const float* p, int64_t p_stride, int64_t dim, Values values, int64_t steps,
-                     float* acc, int64_t acc_stride) {
-    constexpr int kColumns = R >= kMaxRows ? 1 : R > kMaxRows / 4 ? 2 : 4;
-    const int64_t column =
-        sum_columns<R, kColumns>(p, p_stride, 0, dim, values, steps, acc, acc_stride);
-    if (column == dim) return;
-    if (dim >= kLanes) {
-        // The last vector overlaps columns that are done; only its new lanes are added.
-        const int64_t start = dim - kLanes;
-        VecF sum[R] = {};
-        for (int64_t s = 0; s < steps; ++s) values.template add<R>(s, dim, start, p, p_stride, sum);
-        for (int r = 0; r < R; ++r) {
-            for (int64_t c = column; c < dim; ++c) acc[r * acc_stride + c] += sum[r][c - start];
-        }
-        return;
-    }
-    for (int r = 0; r < R; ++r) {
-        for (int64_t c = column; c < dim; ++c) {
-            float total = 0;
-            for (int64_t s = 0; s < steps; ++s) total += values.one(s, dim, c, p + r * p_stride);
-            acc[r * acc_stride + c] += total;
-        }
-    }
-}
-
-template <typename Values>
-inline void sum_tiles(const float* p, int64_t p_stride, int64_t rows, int64_t dim, Values values,
-                      int64_t num_tiles, float* acc, int64_t acc_stride) {
-    const int64_t steps = num_tiles * kTileTokens / Values::kTokens;
-    auto block = [&]<int R>(int64_t row) {
-        sum_rows<R>(p + row * p_stride, p_stride, dim, values, steps, acc + row * acc_stride,
-                    acc_stride);
-    };
-    for_row_blocks<kMaxRows>(0, rows, block);
-}
-
-void sum_f32(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
-             int64_t num_tiles, float* acc, int64_t acc_stride) noexcept {
-    sum_tiles(p, p_stride, rows, dim, ValuesF32{static_cast<const float*>(tiles)}, num_tiles, acc,
-              acc_stride);
-}
-void sum_bf16(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const void* tiles,
-              int64_t num_tiles, float* acc, int64_t acc_stride) noexcept {
-    const auto* pairs = static_cast<const uint32_t*>(tiles);
-    if (rounds(rows, dim)) {
-        sum_rounded(p, p_stride, rows, dim, pairs, num_tiles, acc, acc_stride);
-        return;
-    }
-    sum_tiles(p, p_stride, rows, dim, ValuesBF16{pairs}, num_tiles, acc, acc_stride);
-}
-
-// ---- softmax ----
-
-float max(const float* x, int64_t n) noexcept {
-    float best = x[0];
-    int64_t i = 0;
-    if (n >= kLanes) {
-        VecF vec = load(x);
-        for (i = kLanes; i + kLanes <= n; i += kLanes) {
-            const VecF next = load(x + i);
-            vec = next > vec ? next : vec;
-        }
-        for (int lane = 0; lane < kLanes; ++lane) best = vec[lane] > best ? vec[lane] : best;
-    }
-    for (; i < n; ++i) best = x[i] > best ? x[i] : best;
-    return best;
-}
-
-/// Applies fn to vectors of x in place; the last, partial one goes through a copy.
-template <typename Fn>
-inline void map(float* x, int64_t n, Fn fn) {
-    int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) store(x + i, fn(load(x + i)));
-    if (i < n) {
-        float rest[kLanes] = {};
-        for (int64_t j = i; j < n; ++j) rest[j - i] = x[j];
-        store(rest, fn(load(rest)));
-        for (int64_t j = i; j < n; ++j) x[j] = rest[j - i];
-    }
-}
-
-float exp_sum(float* x, int64_t n, float shift) noexcept {
-    VecF sum = {};
-    int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) {
-        const VecF e = exp(load(x + i) - shift);
-        store(x + i, e);
-        sum += e;
-    }
-    float total = horizontal_sum(sum);
-    if (i < n) {
-        float rest[kLanes] = {};
-        for (int64_t j = i; j < n; ++j) rest[j - i] = x[j];
-        store(rest, exp(load(rest) - shift));
-        for (int64_t j = i; j < n; ++j) {
-            x[j] = rest[j - i];
-            total += x[j];
-        }
-    }
-    return total;
-}
-
-void scale(float* x, int64_t n, float factor) noexcept {
-    map(x, n, [factor](VecF v) { return v * factor; });
-}
-
-void online_softmax(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
-                    float* sums, float* acc, int64_t dim) noexcept {
-    for (int64_t r = 0; r < rows; ++r) {
-        float* x = scores + r * stride;
-        const float top = max(x, n);
-        if (top > tops[r]) {
-            VecF factor = exp(broadcast(tops[r] - top));  // 0 for the first tokens
-            sums[r] *= factor[0];
-            scale(acc + r * dim, dim, factor[0]);
-            tops[r] = top;
-        }
-        sums[r] += exp_sum(x, n, tops[r]);
-    }
-}
-
-void add_ramp(float* x, int64_t n, float start, float step) noexcept {
-    for (int64_t i = 0; i < n; ++i) x[i] += start + step * static_cast<float>(i);
-}
-
-void softcap(float* x, int64_t n, float cap) noexcept {
-    const float twice = 2.0f / cap;
-    // tanh(y) = 1 - 2 / (exp(2 y) + 1); exp() stops growing long after tanh is 1.
-    map(x, n, [cap, twice](VecF v) { return cap - 2.0f * cap / (exp(v * twice) + 1.0f); });
-}
+#include "kernels/score_tiles.inl"
+#include "kernels/softmax.inl"
+#include "kernels/sum_tiles.inl"
 
 // ---- sums ----
 

@@ -58,11 +58,11 @@ public:
     [[nodiscard]] virtual int64_t query_dim() const = 0;
     /// Queries (after rotation) [rows, dim] → [rows, query_dim].
     virtual void prepare_queries(const float* q, int64_t rows, float* prepared) const = 0;
-    /// out[row, slot] = query · key for all slots of `num_tiles` tiles. `positions` [16 ·
-    /// num_tiles] are those of the tokens in the slots (anything in unused ones).
-    virtual void score(const float* prepared, int64_t rows, const std::byte* tiles,
-                       int64_t num_tiles, const int32_t* positions, float* out, int64_t out_stride,
-                       Scratch& scratch) const = 0;
+    /// out[row, slot] = query · key for all slots of the tiles. `positions` [16 · tiles.count] are
+    /// those of the tokens in the slots (anything in unused ones); only codecs before rotation read
+    /// them.
+    virtual void score(const float* prepared, int64_t rows, Tiles tiles, const int32_t* positions,
+                       float* out, int64_t out_stride, Scratch& scratch) const = 0;
 
     /// Set when the codec is linear, in the space in which it encodes.
     [[nodiscard]] virtual std::optional<LinearMaps> linear_maps() const { return std::nullopt; }
@@ -83,10 +83,10 @@ public:
     /// Length of a sum in the codec's space.
     [[nodiscard]] virtual int64_t sum_dim() const = 0;
     /// acc[row, :] += Σ_slot p[row, slot] · value; p is 0 in unused slots.
-    virtual void accumulate(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
-                            int64_t num_tiles, float* acc) const = 0;
+    virtual void accumulate(const float* p, int64_t p_stride, int64_t rows, Tiles tiles,
+                            float* acc) const = 0;
     /// Sums [rows, sum_dim] → out [rows, dim], added to what is there.
-    virtual void finish(const float* acc, int64_t rows, float* out) const = 0;
+    virtual void finish(const float* acc, int64_t rows, float* out, Scratch& scratch) const = 0;
 
     [[nodiscard]] virtual std::optional<LinearMaps> linear_maps() const { return std::nullopt; }
 };

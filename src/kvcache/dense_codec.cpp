@@ -30,9 +30,9 @@ public:
     void prepare_queries(const float* q, int64_t rows, float* prepared) const override {
         std::memcpy(prepared, q, static_cast<size_t>(rows * tiles_.dim) * sizeof(float));
     }
-    void score(const float* prepared, int64_t rows, const std::byte* tiles, int64_t num_tiles,
-               const int32_t*, float* out, int64_t out_stride, Scratch&) const override {
-        tiles_.score(prepared, rows, tiles, num_tiles, out, out_stride);
+    void score(const float* prepared, int64_t rows, Tiles tiles, const int32_t*, float* out,
+               int64_t out_stride, Scratch&) const override {
+        tiles_.score(prepared, rows, tiles, out, out_stride);
     }
 
 private:
@@ -59,11 +59,11 @@ public:
         tiles_.copy_value(from, from_slot, to, to_slot);
     }
 
-    void accumulate(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
-                    int64_t num_tiles, float* acc) const override {
-        tiles_.sum(p, p_stride, rows, tiles, num_tiles, acc);
+    void accumulate(const float* p, int64_t p_stride, int64_t rows, Tiles tiles,
+                    float* acc) const override {
+        tiles_.sum(p, p_stride, rows, tiles, acc);
     }
-    void finish(const float* acc, int64_t rows, float* out) const override {
+    void finish(const float* acc, int64_t rows, float* out, Scratch&) const override {
         for (int64_t i = 0; i < rows * tiles_.dim; ++i) out[i] += acc[i];
     }
 

@@ -1,6 +1,7 @@
 #include "kvcache/low_rank_codec.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "base/error.h"
@@ -89,23 +90,30 @@ public:
                                prepared + r * map_.rank);
         }
     }
-    void score(const float* prepared, int64_t rows, const std::byte* tiles, int64_t num_tiles,
-               const int32_t*, float* out, int64_t out_stride, Scratch&) const override {
-        map_.tiles.score(prepared, rows, tiles, num_tiles, out, out_stride);
+    void score(const float* prepared, int64_t rows, Tiles tiles, const int32_t*, float* out,
+               int64_t out_stride, Scratch&) const override {
+        map_.tiles.score(prepared, rows, tiles, out, out_stride);
     }
 
 protected:
     LowRank map_;
 };
 
-/// Coordinates of keys before rotation: scoring rebuilds each tile's keys, rotates them to their
-/// positions, and lets all query rows meet the rebuilt tile.
+/// Coordinates of keys before rotation: scoring rebuilds a few tiles of keys at a time, rotates
+/// them to their positions, and lets all query rows meet them while they are in the first cache.
 class UnrotatedLowRankKeyCodec final : public LowRankKeyCodec {
 public:
     UnrotatedLowRankKeyCodec(const CodecSpec& spec, const CodecContext& context)
         : LowRankKeyCodec(spec, context),
           rotary_(context.rotary),
           dense_{DType::kF32, context.dim} {
+        const std::vector<double> frequencies = rope_frequencies(rotary_->config());
+        for (const double frequency : frequencies) {
+            for (int t = 0; t < kTileTokens; ++t) {
+                turn_cos_.push_back(static_cast<float>(std::cos(t * frequency)));
+                turn_sin_.push_back(static_cast<float>(std::sin(t * frequency)));
+            }
+        }
         // Kernels may multiply coordinates in bf16 by rows of bf16; what is rebuilt is then the
         // same for all of them.
         if (map_.tiles.dtype != DType::kBF16) return;
@@ -120,38 +128,66 @@ public:
         std::copy_n(q, rows * map_.dim, prepared);
     }
 
-    void score(const float* prepared, int64_t rows, const std::byte* tiles, int64_t num_tiles,
-               const int32_t* positions, float* out, int64_t out_stride,
-               Scratch& scratch) const override {
+    void score(const float* prepared, int64_t rows, Tiles tiles, const int32_t* positions,
+               float* out, int64_t out_stride, Scratch& scratch) const override {
         const int64_t tile_floats = map_.dim * kTileTokens;
         const int64_t pairs = rotary_->num_pairs();
-        float* keys = scratch.floats(0, num_tiles * tile_floats);     // [num_tiles, dim, 16]
+        float* keys = scratch.floats(0, kBlockTiles * tile_floats);   // [kBlockTiles, dim, 16]
         float* cosines = scratch.floats(1, 2 * pairs * kTileTokens);  // [pairs, 16] twice
         float* sines = cosines + pairs * kTileTokens;
-        for (int64_t tile = 0; tile < num_tiles; ++tile) {
-            // key[i, t] = Σ_j decode[j, i] coords[j, t]: the score kernel with the rows of decodeᵀ
-            // as queries
-            float* key = keys + tile * tile_floats;
-            const auto rebuild =
-                map_.tiles.dtype == DType::kF32 ? kernels().score_f32 : kernels().score_bf16;
-            rebuild(map_.decode_rows.data(), map_.rank, map_.dim, map_.rank,
-                    tiles + tile * tile_bytes(), 1, key, kTileTokens);
-            gather_angles(positions + tile * kTileTokens, cosines, sines);
-            kernels().rotate_tile(key, pairs, rotary_->pair_step(), rotary_->pair_offset(), cosines,
-                                  sines);
+        const auto rebuild =
+            map_.tiles.dtype == DType::kF32 ? kernels().score_f32 : kernels().score_bf16;
+        for (int64_t first = 0; first < tiles.count; first += kBlockTiles) {
+            const int64_t count = std::min(kBlockTiles, tiles.count - first);
+            for (int64_t i = 0; i < count; ++i) {
+                // key[i, t] = Σ_j decode[j, i] coords[j, t]: the score kernel with the rows of
+                // decodeᵀ as queries
+                float* key = keys + i * tile_floats;
+                rebuild(map_.decode_rows.data(), map_.rank, map_.dim, map_.rank,
+                        tile_at(tiles, first + i), key, kTileTokens);
+                find_angles(positions + (first + i) * kTileTokens, cosines, sines);
+                kernels().rotate_tile(key, pairs, rotary_->pair_step(), rotary_->pair_offset(),
+                                      cosines, sines);
+            }
+            dense_.score(prepared, rows, {keys, count}, out + first * kTileTokens, out_stride);
         }
-        dense_.score(prepared, rows, reinterpret_cast<const std::byte*>(keys), num_tiles, out,
-                     out_stride);
     }
 
 private:
-    void gather_angles(const int32_t* positions, float* cosines, float* sines) const {
+    // Their keys, in f32, fit the first cache.
+    static constexpr int64_t kBlockTiles = 4;
+
+    /// One of some tiles, and what is read as long after it as it is after the first.
+    [[nodiscard]] Tiles tile_at(const Tiles& tiles, int64_t i) const {
+        const auto at = [&](const void* data) -> const void* {
+            return data == nullptr ? nullptr
+                                   : static_cast<const std::byte*>(data) + i * tile_bytes();
+        };
+        return {at(tiles.data), 1, at(tiles.next)};
+    }
+
+    /// Cosines and sines [pairs, 16] of a tile's positions.
+    void find_angles(const int32_t* positions, float* cosines, float* sines) const {
         const int64_t pairs = rotary_->num_pairs();
+        // Unused slots may hold any position.
+        const auto place = [&](int64_t t) {
+            return std::clamp<int64_t>(positions[t], 0, rotary_->num_positions() - 1);
+        };
+        bool in_order = true;
+        for (int t = 1; t < kTileTokens; ++t)
+            in_order = in_order && positions[t] == positions[0] + t;
+        if (in_order) {
+            // The first token's angles, turned on from token to token.
+            for (int64_t j = 0; j < pairs; ++j) {
+                std::fill_n(cosines + j * kTileTokens, kTileTokens, rotary_->cos(place(0))[j]);
+                std::fill_n(sines + j * kTileTokens, kTileTokens, rotary_->sin(place(0))[j]);
+            }
+            kernels().rotate_tile(cosines, pairs, 1, pairs, turn_cos_.data(), turn_sin_.data());
+            return;
+        }
         for (int64_t t = 0; t < kTileTokens; ++t) {
-            // Unused slots may hold any position.
-            const int64_t pos = std::clamp<int64_t>(positions[t], 0, rotary_->num_positions() - 1);
-            const float* cos = rotary_->cos(pos);
-            const float* sin = rotary_->sin(pos);
+            const float* cos = rotary_->cos(place(t));
+            const float* sin = rotary_->sin(place(t));
             for (int64_t j = 0; j < pairs; ++j) {
                 cosines[j * kTileTokens + t] = cos[j];
                 sines[j * kTileTokens + t] = sin[j];
@@ -161,6 +197,9 @@ private:
 
     std::shared_ptr<const RotaryTable> rotary_;
     FloatTiles dense_;
+    // Of a turn by 0 to 15 positions, [pairs, 16].
+    std::vector<float> turn_cos_;
+    std::vector<float> turn_sin_;
 };
 
 class LowRankValueCodec final : public ValueCodec {
@@ -188,16 +227,15 @@ public:
               int64_t to_slot) const override {
         map_.tiles.copy_value(from, from_slot, to, to_slot);
     }
-    void accumulate(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
-                    int64_t num_tiles, float* acc) const override {
-        map_.tiles.sum(p, p_stride, rows, tiles, num_tiles, acc);
+    void accumulate(const float* p, int64_t p_stride, int64_t rows, Tiles tiles,
+                    float* acc) const override {
+        map_.tiles.sum(p, p_stride, rows, tiles, acc);
     }
-    void finish(const float* acc, int64_t rows, float* out) const override {
-        std::vector<float> value(static_cast<size_t>(map_.dim));
+    void finish(const float* acc, int64_t rows, float* out, Scratch& scratch) const override {
+        float* value = scratch.floats(0, map_.dim);
         for (int64_t r = 0; r < rows; ++r) {
-            map_.from_coords(acc + r * map_.rank, value.data());
-            for (int64_t i = 0; i < map_.dim; ++i)
-                out[r * map_.dim + i] += value[static_cast<size_t>(i)];
+            map_.from_coords(acc + r * map_.rank, value);
+            for (int64_t i = 0; i < map_.dim; ++i) out[r * map_.dim + i] += value[i];
         }
     }
 

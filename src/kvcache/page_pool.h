@@ -35,8 +35,11 @@ private:
     int64_t index_ = -1;
 };
 
-/// Fixed arena of equal pages: the one place where cache memory is taken and counted. Thread-safe.
-/// Must outlive its pages.
+/// Fixed arena of equal pages: the one place where cache memory is taken and counted. Its memory is
+/// the system's huge pages (slabs) where there are such: streaming a cache through small ones would
+/// spend much of its time on finding them. Pages are taken from the front, so that those in use
+/// stay in few slabs, and a slab without any goes back to the system. Thread-safe. Must outlive its
+/// pages.
 class PagePool {
 public:
     /// Reserves the addresses of floor(budget_bytes / kPageBytes) pages; memory is used when a page
@@ -46,8 +49,8 @@ public:
     PagePool(const PagePool&) = delete;
     PagePool& operator=(const PagePool&) = delete;
 
-    /// An uninitialized page with one reference: the most recently returned one, else the next that
-    /// was never used. Throws BudgetError when the pool is empty; the caller's pages stay valid.
+    /// An uninitialized page with one reference: of those not in use the one with the lowest
+    /// address. Throws BudgetError when the pool is empty; the caller's pages stay valid.
     [[nodiscard]] PageRef allocate();
 
     [[nodiscard]] int64_t num_pages() const { return num_pages_; }
@@ -63,10 +66,14 @@ private:
     [[nodiscard]] int references(int64_t index) const;
 
     int64_t num_pages_ = 0;
-    std::byte* arena_ = nullptr;
+    void* mapping_ = nullptr;
+    size_t mapped_bytes_ = 0;
+    std::byte* arena_ = nullptr;  // at the first border of huge pages in the mapping
     mutable std::mutex mutex_;
-    std::vector<int> references_;  // of pages that were ever used
-    std::vector<int64_t> returned_;
+    // Of slabs that were ever used: a bit per page, set where it is free, and references per page.
+    std::vector<uint64_t> free_;
+    std::vector<int> references_;
+    size_t first_free_ = 0;  // slabs before this one are full
     int64_t in_use_ = 0;
     int64_t peak_ = 0;
 };

@@ -5,16 +5,12 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "lowkey/cache.h"
 #include "tensor/tensor.h"
 
 namespace lowkey {
-
-/// One setting of a codec or policy: what JSON can say and no more.
-using Setting = std::variant<bool, int64_t, double, std::string>;
-using Settings = std::map<std::string, Setting>;
 
 /// How a token's key or value is written: a codec's name (a row of the tables in codec.cpp), its
 /// settings and tensors. Which names exist and what they take is documented with each codec.
@@ -22,23 +18,6 @@ struct CodecSpec {
     std::string name = "dense";
     Settings settings;
     std::map<std::string, std::shared_ptr<const Tensor>> tensors;
-};
-
-/// Which tokens a head remembers: a policy's name (a row of the table in token_policy.cpp) and its
-/// settings. n is the length of the sequence's longest prompt; a setting X that says `or share` may
-/// come as X_share, a share of n, or as both: the larger counts.
-///   all               every token that the model itself looks at.
-///   window            a query at position p sees positions above p - `window` (or share) and below
-///                     `sinks` (0 unless given). `compensation`: what leaves the window lives on as
-///                     one token. `reindex`: sinks stand right before the window, however far away.
-///   heavy_hitters     the newest `recent` (or share), and the `heavy` (or share) others that got
-///                     the most attention.
-///   prompt_selection  of a prompt `capacity` tokens (or share): the last `observe` (32), and those
-///                     that they attend to most, averaged over `kernel` (5) neighbours.
-/// Exact sinks are kept whatever the policy says, and count as sinks of a window.
-struct TokenPolicySpec {
-    std::string name = "all";
-    Settings settings;
 };
 
 /// What one KV head remembers: which tokens × how their keys and values are written.
@@ -50,10 +29,6 @@ struct HeadPlan {
     /// others.
     int64_t exact_sinks = 0;
 };
-
-/// What a prompt's queries attend to: its own uncompressed keys and values, or what the cache will
-/// hold of them. Decoding goes through the cache in either mode.
-enum class PrefillAttention { kExact, kCompressed };
 
 /// The whole cache of a model as data: one entry per (layer, KV head). Nothing here says which
 /// method chose it.

@@ -1,5 +1,6 @@
 #include "kvcache/tile.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/kernels.h"
@@ -18,6 +19,9 @@ int64_t value_at(DType dtype, int64_t dim, int64_t i, int64_t t) {
     return ((t / 2) * dim + i) * 2 + t % 2;
 }
 
+// Coordinates that are rounded to bf16 at a time.
+constexpr int64_t kRoundedTogether = 256;
+
 using At = int64_t (*)(DType, int64_t, int64_t, int64_t);
 
 // Layout and dtype are constants of the loops over coordinates: they run for every token.
@@ -30,9 +34,14 @@ void write(const FloatTiles& tiles, const float* x, std::byte* data, int64_t slo
         auto* to = reinterpret_cast<float*>(tile);
         for (int64_t i = 0; i < tiles.dim; ++i) to[at(DType::kF32, tiles.dim, i, t)] = x[i];
     } else {
-        auto* to = reinterpret_cast<BF16*>(tile);
-        for (int64_t i = 0; i < tiles.dim; ++i)
-            to[at(DType::kBF16, tiles.dim, i, t)] = to_bf16(x[i]);
+        auto* to = reinterpret_cast<uint16_t*>(tile);
+        uint16_t rounded[kRoundedTogether];
+        for (int64_t first = 0; first < tiles.dim; first += kRoundedTogether) {
+            const int64_t n = std::min(kRoundedTogether, tiles.dim - first);
+            kernels().to_bf16(x + first, rounded, n);
+            for (int64_t i = 0; i < n; ++i)
+                to[at(DType::kBF16, tiles.dim, first + i, t)] = rounded[i];
+        }
     }
 }
 
@@ -84,16 +93,16 @@ void FloatTiles::copy_value(const std::byte* from, int64_t from_slot, std::byte*
     copy(*this, value_at, from, from_slot, to, to_slot);
 }
 
-void FloatTiles::score(const float* q, int64_t rows, const std::byte* tiles, int64_t num_tiles,
-                       float* out, int64_t out_stride) const {
+void FloatTiles::score(const float* q, int64_t rows, Tiles tiles, float* out,
+                       int64_t out_stride) const {
     const auto kernel = dtype == DType::kF32 ? kernels().score_f32 : kernels().score_bf16;
-    kernel(q, dim, rows, dim, tiles, num_tiles, out, out_stride);
+    kernel(q, dim, rows, dim, tiles, out, out_stride);
 }
 
-void FloatTiles::sum(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
-                     int64_t num_tiles, float* acc) const {
+void FloatTiles::sum(const float* p, int64_t p_stride, int64_t rows, Tiles tiles,
+                     float* acc) const {
     const auto kernel = dtype == DType::kF32 ? kernels().sum_f32 : kernels().sum_bf16;
-    kernel(p, p_stride, rows, dim, tiles, num_tiles, acc, dim);
+    kernel(p, p_stride, rows, dim, tiles, acc, dim);
 }
 
 }  // namespace lowkey

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/kernels.h"
 #include "tensor/dtype.h"
 
 namespace lowkey {
@@ -26,10 +27,8 @@ struct FloatTiles {
     void copy_value(const std::byte* from, int64_t from_slot, std::byte* to, int64_t to_slot) const;
 
     /// kernels().score_* and sum_* for this dtype.
-    void score(const float* q, int64_t rows, const std::byte* tiles, int64_t num_tiles, float* out,
-               int64_t out_stride) const;
-    void sum(const float* p, int64_t p_stride, int64_t rows, const std::byte* tiles,
-             int64_t num_tiles, float* acc) const;
+    void score(const float* q, int64_t rows, Tiles tiles, float* out, int64_t out_stride) const;
+    void sum(const float* p, int64_t p_stride, int64_t rows, Tiles tiles, float* acc) const;
 };
 
 }  // namespace lowkey

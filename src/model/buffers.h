@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "attention/attention.h"
 #include "tensor/linear.h"
 
 namespace lowkey {
@@ -18,6 +19,12 @@ enum class Buffer : size_t {
     kAttended,
     kGate,
     kUp,
+};
+
+/// Memory of a forward pass, handed from layer to layer.
+struct ForwardBuffers {
+    Scratch scratch;
+    AttentionBuffers attention;
 };
 
 inline std::span<float> take(Scratch& buffers, Buffer buffer, int64_t count) {

@@ -5,7 +5,6 @@
 
 #include "base/parallel.h"
 #include "base/phase_times.h"
-#include "model/buffers.h"
 #include "model/exact_prompt.h"
 
 namespace lowkey {
@@ -13,14 +12,15 @@ namespace lowkey {
 LayerAttention::LayerAttention(const ModelConfig& config, const LayerWeights& weights,
                                int64_t layer, const RotaryTable* rotary,
                                std::span<const SequenceInput> batch, ForwardObserver* observer,
-                               Scratch& buffers)
+                               ForwardBuffers& buffers)
     : config_(config),
       weights_(weights),
       layer_(layer),
       rotary_(rotary),
       batch_(batch),
       observer_(observer),
-      buffers_(buffers) {
+      buffers_(buffers.scratch),
+      attention_buffers_(buffers.attention) {
     for (const CacheShape::Head& head : weights.kv_heads) {
         k_at_.push_back(k_size_);
         v_at_.push_back(v_size_);
@@ -123,8 +123,10 @@ void LayerAttention::project(const float* x) {
 void LayerAttention::rotate() {
     // Codecs before rotation take the keys as they are now.
     k_before_ = take(buffers_, Buffer::kKeysBefore, std::ssize(k_));
-    std::copy(k_.begin(), k_.end(), k_before_.begin());
-    if (rotary_ == nullptr) return;
+    if (rotary_ == nullptr) {
+        std::copy(k_.begin(), k_.end(), k_before_.begin());
+        return;
+    }
     const int64_t d = config_.head_dim;
     const int64_t q_size = config_.group_size() * k_size_;
     int64_t row = 0;
@@ -135,6 +137,7 @@ void LayerAttention::rotate() {
             const RotaryAngles angles = rotary_->angles(input.first_token() + t, length, scratch);
             float* q = q_.data() + (row + t) * q_size;
             float* k = k_.data() + (row + t) * k_size_;
+            std::copy_n(k, k_size_, k_before_.data() + (row + t) * k_size_);
             for (int64_t i = 0; i < q_size; i += d) rotary_->rotate(q + i, angles);
             for (int64_t i = 0; i < k_size_; i += d) rotary_->rotate(k + i, angles);
         });
@@ -215,8 +218,10 @@ void LayerAttention::attend_all() {
         }
         tasks.push_back(std::move(task));
     }
-    attend(tasks, {.softmax_scale = static_cast<float>(config_.softmax_scale),
-                   .softcap = static_cast<float>(config_.attention_softcap)});
+    attend(tasks,
+           {.softmax_scale = static_cast<float>(config_.softmax_scale),
+            .softcap = static_cast<float>(config_.attention_softcap)},
+           attention_buffers_);
 }
 
 void LayerAttention::retire() {

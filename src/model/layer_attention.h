@@ -7,6 +7,7 @@
 
 #include "attention/attention.h"
 #include "model/batch.h"
+#include "model/buffers.h"
 #include "model/model_config.h"
 #include "model/observer.h"
 #include "model/weights.h"
@@ -25,7 +26,7 @@ public:
     /// be null.
     LayerAttention(const ModelConfig& config, const LayerWeights& weights, int64_t layer,
                    const RotaryTable* rotary, std::span<const SequenceInput> batch,
-                   ForwardObserver* observer, Scratch& buffers);
+                   ForwardObserver* observer, ForwardBuffers& buffers);
     ~LayerAttention();
     LayerAttention(const LayerAttention&) = delete;
     LayerAttention& operator=(const LayerAttention&) = delete;
@@ -66,6 +67,7 @@ private:
     std::span<const SequenceInput> batch_;
     ForwardObserver* observer_;
     Scratch& buffers_;
+    AttentionBuffers& attention_buffers_;
 
     // Where each KV head's vectors start in rows of k and v; its queries and results start at
     // group_size times that.

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/phase_times.h"
 #include "io/safetensors_checkpoint.h"
-#include "model/buffers.h"
 #include "model/layer_attention.h"
 
 namespace lowkey {
@@ -182,7 +181,7 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
     }
     check_room(batch);
     Tensor hidden = embed(batch);
-    Scratch buffers;
+    ForwardBuffers buffers;
     for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
         run_layer(layer, batch, hidden.f32().data(), buffers, observer, slice_tokens);
     }
@@ -194,7 +193,8 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
 }
 
 void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
-                      Scratch& buffers, ForwardObserver* observer, int64_t slice_tokens) const {
+                      ForwardBuffers& buffers, ForwardObserver* observer,
+                      int64_t slice_tokens) const {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     LayerAttention attention(config_, w, layer, rotary(layer).get(), batch, observer, buffers);
     float* rows = hidden;
@@ -207,13 +207,13 @@ void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float
 }
 
 void Model::run_slice(int64_t layer, std::span<const SequenceInput> slice,
-                      LayerAttention& attention, float* hidden, Scratch& buffers) const {
+                      LayerAttention& attention, float* hidden, ForwardBuffers& buffers) const {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     const int64_t n = count_tokens(slice);
     const auto size = static_cast<size_t>(n * config_.hidden_size);
     const std::span<float> residual(hidden, size);
-    const std::span<float> x = take(buffers, Buffer::kNormed, std::ssize(residual));
-    const std::span<float> out = take(buffers, Buffer::kBlockOutput, std::ssize(residual));
+    const std::span<float> x = take(buffers.scratch, Buffer::kNormed, std::ssize(residual));
+    const std::span<float> out = take(buffers.scratch, Buffer::kBlockOutput, std::ssize(residual));
     const auto run_block = [&](const BlockNorms& norms, auto&& block) {
         if (norms.before.present()) norms.before.forward(hidden, n, x.data());
         block(norms.before.present() ? x.data() : hidden);
@@ -222,7 +222,8 @@ void Model::run_slice(int64_t layer, std::span<const SequenceInput> slice,
         if (norms.after.present()) norms.after.forward(hidden, n, hidden);
     };
     run_block(w.attention_norms, [&](const float* in) { attention.run(slice, in, out.data()); });
-    run_block(w.mlp_norms, [&](const float* in) { mlp(layer, in, n, out.data(), buffers); });
+    run_block(w.mlp_norms,
+              [&](const float* in) { mlp(layer, in, n, out.data(), buffers.scratch); });
 }
 
 void Model::mlp(int64_t layer, const float* x, int64_t num_tokens, float* out,

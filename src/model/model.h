@@ -8,6 +8,7 @@
 
 #include "kvcache/sequence_cache.h"
 #include "model/batch.h"
+#include "model/buffers.h"
 #include "model/model_config.h"
 #include "model/observer.h"
 #include "model/weights.h"
@@ -73,7 +74,7 @@ public:
     /// hidden_size]. The caches' heads of this layer
     /// grow; their token count is left to the caller.
     void run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
-                   Scratch& buffers, ForwardObserver* observer = nullptr,
+                   ForwardBuffers& buffers, ForwardObserver* observer = nullptr,
                    int64_t slice_tokens = 0) const;
 
     /// logits [num_tokens, vocab_size] of rows of forward()'s result.
@@ -82,7 +83,7 @@ public:
 private:
     /// The next tokens of some sequences through one layer, in place.
     void run_slice(int64_t layer, std::span<const SequenceInput> slice, LayerAttention& attention,
-                   float* hidden, Scratch& buffers) const;
+                   float* hidden, ForwardBuffers& buffers) const;
     void mlp(int64_t layer, const float* x, int64_t num_tokens, float* out, Scratch& buffers) const;
 
     ModelConfig config_;

@@ -3,12 +3,23 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/hash.h"
+#include "base/mapped_file.h"
 #include "tokenizer/gpt2_files.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 #include "tokenizer/tokenizer_config.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace lowkey {
+
+bool Tokenizer::exists(const std::string& directory) {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
+        if (fs::exists(fs::path(directory) / name, ignored)) return true;
+    }
+    return false;
+}
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& directory) {
     namespace fs = std::filesystem;
@@ -24,6 +35,21 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& directory) {
         return load_gpt2_files(path("vocab.json"), path("merges.txt"), config);
     throw FileError("no tokenizer", directory,
                     "expected tokenizer.json, tokenizer.model, or vocab.json and merges.txt");
+}
+
+std::string Tokenizer::fingerprint(const std::string& directory) {
+    namespace fs = std::filesystem;
+    Hasher hasher;
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt",
+                             "tokenizer_config.json", "special_tokens_map.json"}) {
+        const std::string path = (fs::path(directory) / name).string();
+        std::error_code ignored;
+        if (!fs::exists(path, ignored)) continue;
+        const MappedFile file(path);
+        hasher.add(std::string(name) + " " + std::to_string(file.bytes().size()) + ":");
+        hasher.add(file.bytes());
+    }
+    return hasher.hex();
 }
 
 StreamingDecoder::StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)

@@ -29,6 +29,12 @@ public:
     /// `special_tokens_map.json` beside them where present. Throws FileError (missing, malformed)
     /// or UnsupportedError (a component that lowkey does not know, by its name).
     static std::shared_ptr<const Tokenizer> load(const std::string& directory);
+    /// A hash of all files that load() reads of a directory. Throws FileError when one cannot be
+    /// read; without any it is the hash of nothing.
+    static std::string fingerprint(const std::string& directory);
+
+    /// Whether the directory has any of these files.
+    static bool exists(const std::string& directory);
 
     /// Ids of UTF-8 text (invalid bytes are taken as U+FFFD). Special tokens written in the text
     /// are parsed. `add_special_tokens`: with what the post-processor puts around a prompt (bos,

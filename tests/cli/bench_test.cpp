@@ -44,6 +44,50 @@ TEST_F(Bench, JsonHasTheFieldsThatScriptsRead) {
     EXPECT_THAT(read("plot.svg"), AllOf(HasSubstr("<svg"), HasSubstr("attention: ")));
 }
 
+TEST_F(Bench, EveryNumberOfThreadsMakesItsRows) {
+    const json result = json_of({"bench", "--threads", "1,2", model_, "--prompt", "8", "--depths",
+                                 "0,16,32", "--generate", "2", "--repeat", "2"});
+    EXPECT_FALSE(result.contains("check"));  // nothing to compare
+    ASSERT_EQ(result.at("limits").size(), 2);
+    ASSERT_EQ(result.at("prefill").size(), 2);
+    ASSERT_EQ(result.at("decode").size(), 6);
+    ASSERT_EQ(result.at("depth_line").size(), 2);
+    EXPECT_EQ(result.at("machine").at("threads"), 2);
+    for (const auto& [threads, decode] : {std::pair{1, 2}, {2, 5}}) {
+        const auto i = static_cast<size_t>(threads) - 1;
+        EXPECT_EQ(result.at("limits").at(i).at("threads"), threads);
+        EXPECT_EQ(result.at("prefill").at(i).at("threads"), threads);
+        EXPECT_EQ(result.at("depth_line").at(i).at("threads"), threads);
+        const json& run = result.at("decode").at(static_cast<size_t>(decode));
+        EXPECT_EQ(run.at("threads"), threads);
+        EXPECT_EQ(run.at("depth"), 32);
+        EXPECT_GE(run.at("spread").get<double>(), 0);
+        EXPECT_EQ(run.at("cache").at("tokens"), 32 + 1 + 2);
+    }
+}
+
+TEST_F(Bench, APlansStepsAreComparedWithTheUncompressedCache) {
+    static_cast<void>(json_of(
+        {"plan", "small", "--method", "streaming", "--window", "64", "-o", path("short.plan")}));
+    static_cast<void>(json_of(
+        {"plan", "small", "--method", "streaming", "--window", "2000", "-o", path("whole.plan")}));
+    const auto bench = [&](const std::string& plan, const std::vector<std::string>& more) {
+        std::vector<std::string> arguments = {"bench",      "small", "--plan",   path(plan),
+                                              "--prompt",   "8",     "--depths", "0",
+                                              "--generate", "1",     "--repeat", "1"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return json_of(arguments);
+    };
+    const json forgets = bench("short.plan", {}).at("check");
+    EXPECT_EQ(forgets.at("tokens"), 32);
+    EXPECT_GT(forgets.at("mean_kl").get<double>(), 0.01);
+    EXPECT_LT(forgets.at("cache").at("ratio").get<double>(), 1);
+    const json keeps = bench("whole.plan", {}).at("check");
+    EXPECT_LT(keeps.at("mean_kl").get<double>(), 1e-3);
+    EXPECT_EQ(keeps.at("top1_agreement"), 1.0);
+    EXPECT_FALSE(bench("short.plan", {"--no-check"}).contains("check"));
+}
+
 TEST_F(Bench, RandomWeightsUnderAPlanMakeATable) {
     static_cast<void>(
         json_of({"plan", model_, "--method", "streaming", "--window", "16", "-o", path("a.plan")}));
@@ -72,8 +116,9 @@ TEST_F(Bench, RefusesBeforeItMeasures) {
     EXPECT_THAT(refusal({"bench", model_, "--plot", path("no/such/folder.svg")}, 1),
                 HasSubstr("no/such"));
     const std::vector<std::vector<std::string>> bad = {
-        {"--depths", "-1"},  {"--depths", "deep"}, {"--depths", "1,,x"}, {"--prompt", "0"},
-        {"--generate", "0"}, {"--repeat", "0"},    {"--repeat", "1.5"}};
+        {"--depths", "-1"},  {"--depths", "deep"}, {"--depths", "1,,x"},
+        {"--prompt", "0"},   {"--generate", "0"},  {"--repeat", "0"},
+        {"--repeat", "1.5"}, {"--threads", "0"},   {"--threads", "1,two"}};
     for (const std::vector<std::string>& flag : bad) {
         SCOPED_TRACE(flag[0] + " " + flag[1]);
         static_cast<void>(refusal({"bench", model_, flag[0], flag[1]}, 2));

@@ -32,6 +32,13 @@ TEST(LinePlot, DrawsEveryPointAxesAndLegend) {
                            HasSubstr(">20</text>"), Not(HasSubstr(">120</text>"))));
 }
 
+TEST(LinePlot, AStepOfTheAxisMayBeGiven) {
+    LinePlot plot{.title = "steps", .x_label = "tokens", .y_label = "ms", .x_step = 16384};
+    plot.lines = {{.name = "step", .points = {{0, 10}, {65536, 93}}}};
+    EXPECT_THAT(draw_line_plot(plot), AllOf(HasSubstr(">16384</text>"), HasSubstr(">65536</text>"),
+                                            Not(HasSubstr(">20000</text>"))));
+}
+
 TEST(LinePlot, NothingAndZerosAreFine) {
     LinePlot plot{.title = "empty", .x_label = "x", .y_label = "y"};
     for (const auto& points : {std::vector<std::pair<double, double>>{}, {{0, 0}}, {{5, 0}}}) {

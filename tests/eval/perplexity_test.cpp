@@ -205,6 +205,44 @@ TEST_F(SmallModel, ReportsProgressToTheEnd) {
     EXPECT_EQ(last, all);
 }
 
+TEST_F(SmallModel, AStoppedRunGoesOnAfterItsWindows) {
+    const auto folder = std::filesystem::temp_directory_path() / "lowkey_perplexity_test";
+    std::filesystem::create_directory(folder);
+    const std::string path = folder / std::to_string(getpid());
+    const nlohmann::json settings = {{"evaluation", "test"}};
+    Engine engine(model_, lossy_plan(model_->config(), 48));
+    Engine reference = dense_engine(model_);
+    const Perplexity whole = evaluate_perplexity(engine, windows(32), {}, &reference);
+    ASSERT_GE(whole.windows, 4);
+
+    int64_t left = 2;
+    const auto run = [&](const PerplexityOptions& options) {
+        Journal journal(path, settings);
+        return evaluate_perplexity(
+            engine, windows(32), options, &reference,
+            {.journal = &journal, .should_stop = [&] { return left-- == 0; }});
+    };
+    EXPECT_THROW(run({}), Error);
+    std::vector<int64_t> done;
+    PerplexityOptions options;
+    options.on_progress = [&](int64_t tokens, int64_t, std::optional<double> nll) {
+        done.push_back(tokens);
+        EXPECT_TRUE(nll.has_value()) << "known from the first run";
+    };
+    const Perplexity resumed = run(options);
+    EXPECT_EQ(done.front(), 2 * 32);
+    EXPECT_EQ(done.back(), 32 * whole.windows);
+    EXPECT_EQ(resumed.nll, whole.nll) << "bit for bit";
+    EXPECT_EQ(resumed.tokens, whole.tokens);
+    EXPECT_EQ(resumed.windows, whole.windows);
+    EXPECT_EQ(resumed.reference->mean_kl, whole.reference->mean_kl);
+    EXPECT_EQ(resumed.reference->nll, whole.reference->nll);
+    EXPECT_EQ(resumed.reference->top1_agreement, whole.reference->top1_agreement);
+    EXPECT_EQ(resumed.cache.tokens, whole.cache.tokens);
+    EXPECT_EQ(resumed.cache.peak_bytes, whole.cache.peak_bytes);
+    std::filesystem::remove(path);
+}
+
 TEST_F(SmallModel, RefusesWindowsBeforeWork) {
     Engine engine = dense_engine(model_);
     for (const int64_t prefill : {-1, 47, 48, 1000}) {

@@ -77,6 +77,7 @@ TEST_F(SpeedTest, MeasuresWhatWasAskedFor) {
         EXPECT_GT(run.limit_share(), 0);
         EXPECT_GT(run.times.of(Phase::kLinear), 0);
         EXPECT_GT(run.times.of(Phase::kEncode), 0);
+        EXPECT_GE(run.spread, 0);
     }
     for (const DecodeSpeed& run : speed.decode) {
         EXPECT_TRUE(std::isfinite(run.limit_share()));
@@ -85,9 +86,43 @@ TEST_F(SpeedTest, MeasuresWhatWasAskedFor) {
         EXPECT_GT(run.times.of(Phase::kSampling), 0);
         EXPECT_NEAR(run.tokens_per_second() * run.times.total(), 1, 1e-9);
         EXPECT_EQ(run.bytes_per_token(), run.weight_bytes + run.cache_bytes);
+        EXPECT_GE(run.spread, 0);
+        EXPECT_EQ(run.cache.tokens, run.depth + 1 + options.generate);
+        EXPECT_GE(run.cache.bytes_allocated, run.cache_bytes);
     }
     EXPECT_GT(speed.decode[1].cache_bytes, speed.decode[0].cache_bytes);
     EXPECT_EQ(speed.decode[1].weight_bytes, speed.decode[0].weight_bytes);
+}
+
+/// Steps of so many seconds at 0, 1000, 2000 ... tokens.
+std::vector<DecodeSpeed> steps(const std::vector<double>& seconds) {
+    std::vector<DecodeSpeed> runs;
+    for (const double s : seconds) {
+        DecodeSpeed run;
+        run.depth = 1000 * std::ssize(runs);
+        run.times.seconds[static_cast<size_t>(Phase::kAttention)] = s;
+        runs.push_back(run);
+    }
+    return runs;
+}
+
+TEST(DepthLine, GoesThroughWhatIsLinearAndNamesTheCliff) {
+    const auto straight = depth_line(steps({0.010, 0.012, 0.014, 0.016}));
+    ASSERT_TRUE(straight);
+    EXPECT_NEAR(straight->seconds, 0.010, 1e-12);
+    EXPECT_NEAR(straight->seconds_per_token, 2e-6, 1e-15);
+    EXPECT_NEAR(straight->worst_deviation, 0, 1e-9);
+
+    const auto cliff = depth_line(steps({0.010, 0.012, 0.020, 0.016, 0.018}));
+    ASSERT_TRUE(cliff);
+    EXPECT_EQ(cliff->worst_depth, 2000);
+    EXPECT_GT(cliff->worst_deviation, 0.2);  // slower than the line
+    EXPECT_LT(cliff->worst_deviation, 0.3);
+
+    EXPECT_FALSE(depth_line(steps({0.010, 0.012})));
+    std::vector<DecodeSpeed> same = steps({0.010, 0.012, 0.014});
+    for (DecodeSpeed& run : same) run.depth = 5;
+    EXPECT_FALSE(depth_line(same));
 }
 
 TEST_F(SpeedTest, RefusesWhatDoesNotFitBeforeMeasuring) {

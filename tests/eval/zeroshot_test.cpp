@@ -87,6 +87,60 @@ TEST_F(ZeroshotData, WinograndeScoresWhatFollowsEitherContext) {
     EXPECT_EQ(items[0].gold, 1);
 }
 
+// All keys that the public data sets have, with texts of our own; what is expected follows
+// lm-evaluation-harness's task files (hellaswag/utils.py, winogrande/preprocess_winogrande.py,
+// arc/arc_easy.yaml).
+TEST_F(ZeroshotData, RecordsOfThePublicDataSetsAreRead) {
+    const auto one = [&](const char* task, const std::string& record) {
+        return items_of(task, file("one.jsonl", record)).front();
+    };
+    const ZeroshotItem video = one(
+        "hellaswag",
+        R"({"ind":24,"activity_label":"Cleaning windows","ctx_a":"A woman fills a bucket. ",)"
+        R"("ctx_b":"she","ctx":"A woman fills a bucket.  she","endings":["rubs the pane [laughs]",)"
+        R"(" drinks it.","sings.","runs."],"source_id":"activitynet~v_x","split":"val",)"
+        R"("split_type":"indomain","label":"3"})");
+    EXPECT_EQ(video.choices[0].context, "Cleaning windows: A woman fills a bucket. She");
+    EXPECT_EQ(video.choices[0].continuation, " rubs the pane ");
+    EXPECT_EQ(video.choices[1].continuation, " drinks it.");
+    EXPECT_EQ(video.gold, 3);
+    const ZeroshotItem how_to =
+        one("hellaswag",
+            R"({"ind":7,"activity_label":"Pets","ctx_a":"How to wash a dog[title] Fill a tub.)"
+            R"( [title] Call it. [step] Say its name[substeps] twice.","ctx_b":"","ctx":"",)"
+            R"("endings":["a","b","c","d"],"source_id":"wikihow~1","split":"val",)"
+            R"("split_type":"zeroshot","label":1})");
+    EXPECT_EQ(how_to.choices[0].context,
+              "Pets: How to wash a dog Fill a tub.. Call it. Say its name twice.");
+    const ZeroshotItem gap =
+        one("winogrande",
+            R"({"qID":"x-1","sentence":"The _ is as old as the oak, says _.","option1":"elm",)"
+            R"("option2":"oak","answer":"1"})");
+    EXPECT_EQ(gap.choices[0].context, "The elm");
+    EXPECT_EQ(gap.choices[1].continuation, " is as old as the oak, says _.");
+    EXPECT_EQ(gap.gold, 0);
+    const ZeroshotItem numbers =
+        one("arc", R"({"id":"NYSEDREGENTS_1","question":"Which is a metal?","choices":{"text":)"
+                   R"(["oak","wool","tin","salt"],"label":["1","2","3","4"]},"answerKey":"3"})");
+    EXPECT_EQ(numbers.gold, 2);
+    const ZeroshotItem five =
+        one("arc", R"({"id":"Mercury_1","question":{"stem":"Which is a metal?","choices":)"
+                   R"([{"text":"oak","label":"A"},{"text":"wool","label":"B"},{"text":"tin",)"
+                   R"("label":"C"},{"text":"salt","label":"D"},{"text":"ice","label":"E"}]},)"
+                   R"("answerKey":"C"})");
+    EXPECT_EQ(five.gold, 2);
+    ASSERT_EQ(five.choices.size(), 5U);
+    EXPECT_EQ(five.choices[2].context, numbers.choices[2].context);
+    EXPECT_EQ(five.choices[2].continuation, " tin");
+    // Test sets keep their labels to themselves.
+    EXPECT_THAT(refusal("hellaswag", R"({"activity_label":"a","ctx_a":"b","ctx_b":"c",)"
+                                     R"("endings":["x","y"],"label":""})"),
+                HasSubstr("got ''"));
+    EXPECT_THAT(refusal("winogrande", R"({"sentence":"a _ b","option1":"a","option2":"b",)"
+                                      R"("answer":""})"),
+                HasSubstr("got ''"));
+}
+
 TEST_F(ZeroshotData, LengthsAreCharactersNotBytes) {
     const std::string name =
         file("a.jsonl", R"({"goal":"g","sol1":"Grüße","sol2":"日本","label":0})");

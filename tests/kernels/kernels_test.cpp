@@ -128,11 +128,11 @@ TEST_P(Kernels, ScoresAreDotProductsWithEveryKeyOfEveryTile) {
                 const auto keys = random_floats(tiles * 16 * dim, 4);
                 std::vector<float> out(static_cast<size_t>(rows * out_stride), 77), out_b(out);
                 GetParam()->score_f32(q.data(), stride, rows, dim,
-                                      key_tiles_f32(keys, tiles, dim).data(), tiles, out.data(),
+                                      {key_tiles_f32(keys, tiles, dim).data(), tiles}, out.data(),
                                       out_stride);
                 GetParam()->score_bf16(q.data(), stride, rows, dim,
-                                       key_tiles_bf16(keys, tiles, dim).data(), tiles, out_b.data(),
-                                       out_stride);
+                                       {key_tiles_bf16(keys, tiles, dim).data(), tiles},
+                                       out_b.data(), out_stride);
                 for (int64_t r = 0; r < rows; ++r) {
                     for (int64_t t = 0; t < tiles * 16; ++t) {
                         double want = 0, want_b = 0;
@@ -157,7 +157,7 @@ TEST_P(Kernels, ScoresAreDotProductsWithEveryKeyOfEveryTile) {
 }
 
 TEST_P(Kernels, SumsWeighEveryValueOfEveryTile) {
-    for (const int64_t dim : {1, 3, 15, 16, 17, 37, 64, 100, 128}) {
+    for (const int64_t dim : {1, 3, 4, 6, 8, 12, 15, 16, 17, 21, 24, 37, 43, 64, 100, 128}) {
         for (const int64_t rows : {1, 2, 4, 7, 9, 19, 33}) {
             for (const int64_t tiles : {1, 2, 3, 21}) {
                 const int64_t tokens = tiles * 16;
@@ -171,10 +171,10 @@ TEST_P(Kernels, SumsWeighEveryValueOfEveryTile) {
                     }
                 }
                 std::vector<float> acc(static_cast<size_t>(rows * dim), 0.5f), acc_b(acc);
-                GetParam()->sum_f32(p.data(), tokens, rows, dim, values.data(), tiles, acc.data(),
+                GetParam()->sum_f32(p.data(), tokens, rows, dim, {values.data(), tiles}, acc.data(),
                                     dim);
-                GetParam()->sum_bf16(p.data(), tokens, rows, dim, pairs.data(), tiles, acc_b.data(),
-                                     dim);
+                GetParam()->sum_bf16(p.data(), tokens, rows, dim, {pairs.data(), tiles},
+                                     acc_b.data(), dim);
                 for (int64_t r = 0; r < rows; ++r) {
                     for (int64_t c = 0; c < dim; ++c) {
                         double want = 0.5, want_b = 0.5;
@@ -195,6 +195,27 @@ TEST_P(Kernels, SumsWeighEveryValueOfEveryTile) {
     }
 }
 
+TEST_P(Kernels, WhatIsReadNextChangesNothing) {
+    constexpr int64_t kDim = 21, kTiles = 5, kTokens = kTiles * 16;
+    for (const int64_t rows : {1, 7}) {
+        const auto x = random_floats(rows * kTokens, 40);
+        const auto keys = key_tiles_bf16(random_floats(kTokens * kDim, 41), kTiles, kDim);
+        const std::vector<uint16_t> next(keys.size());
+        std::vector<float> scores(static_cast<size_t>(rows * kTokens)), scores_ahead(scores);
+        std::vector<float> acc(static_cast<size_t>(rows * kDim), 0), acc_ahead(acc);
+        GetParam()->score_bf16(x.data(), kDim, rows, kDim, {keys.data(), kTiles}, scores.data(),
+                               kTokens);
+        GetParam()->score_bf16(x.data(), kDim, rows, kDim, {keys.data(), kTiles, next.data()},
+                               scores_ahead.data(), kTokens);
+        EXPECT_EQ(scores, scores_ahead);
+        GetParam()->sum_bf16(x.data(), kTokens, rows, kDim, {keys.data(), kTiles}, acc.data(),
+                             kDim);
+        GetParam()->sum_bf16(x.data(), kTokens, rows, kDim, {keys.data(), kTiles, next.data()},
+                             acc_ahead.data(), kDim);
+        EXPECT_EQ(acc, acc_ahead);
+    }
+}
+
 TEST_P(Kernels, ExpIsAccurateAndMaskedEntriesVanish) {
     for (const int64_t n : {1, 5, 16, 33, 1000}) {
         std::vector<float> x(static_cast<size_t>(n));
@@ -210,6 +231,15 @@ TEST_P(Kernels, ExpIsAccurateAndMaskedEntriesVanish) {
             EXPECT_NEAR(y[static_cast<size_t>(i)], want, 3e-7 * want);
         }
         EXPECT_NEAR(sum, want_sum, 1e-5 * want_sum);
+    }
+    // As exact as kernels.h promises, all over the range.
+    std::vector<float> dense;
+    for (int i = 0; i < 87000; ++i) dense.push_back(-static_cast<float>(i) / 1000);
+    auto exps = dense;
+    GetParam()->exp_sum(exps.data(), std::ssize(exps), 0);
+    for (size_t i = 0; i < dense.size(); ++i) {
+        const double want = std::exp(static_cast<double>(dense[i]));
+        ASSERT_NEAR(exps[i], want, 2e-7 * want) << dense[i];
     }
     std::vector<float> special = {-std::numeric_limits<float>::infinity(), 0,
                                   std::numeric_limits<float>::quiet_NaN()};

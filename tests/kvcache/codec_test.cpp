@@ -64,7 +64,7 @@ TEST_P(Codecs, ScoresAreQueriesTimesDecodedRotatedKeys) {
     codec->prepare_queries(q.data(), rows, prepared.data());
     std::vector<float> scores(static_cast<size_t>(rows * tiles * kTileTokens));
     Scratch scratch;
-    codec->score(prepared.data(), rows, memory.data(), tiles, positions.data(), scores.data(),
+    codec->score(prepared.data(), rows, {memory.data(), tiles}, positions.data(), scores.data(),
                  tiles * kTileTokens, scratch);
     std::vector<float> key(kDim);
     for (int64_t t = 0; t < tokens; ++t) {
@@ -129,9 +129,10 @@ TEST_P(Codecs, SumsAreWeightedDecodedValues) {
         for (int64_t t = tokens; t < 32; ++t) p[static_cast<size_t>(r * 32 + t)] = 0;
     }
     std::vector<float> acc(static_cast<size_t>(rows * codec->sum_dim()), 0);
-    codec->accumulate(p.data(), 32, rows, memory.data(), 2, acc.data());
+    codec->accumulate(p.data(), 32, rows, {memory.data(), 2}, acc.data());
     std::vector<float> out(static_cast<size_t>(rows * kDim), 1);
-    codec->finish(acc.data(), rows, out.data());
+    Scratch scratch;
+    codec->finish(acc.data(), rows, out.data(), scratch);
     std::vector<float> value(kDim);
     std::vector<double> want(static_cast<size_t>(rows * kDim), 1);
     for (int64_t t = 0; t < tokens; ++t) {

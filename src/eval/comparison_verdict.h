@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eval/comparison_report.h"
+
+namespace lowkey {
+
+/// Something in which a cache is worse than the uncompressed one, beyond what chance explains.
+struct Loss {
+    enum class Of { kText, kNeedle, kTask, kSpeed, kMemory };
+    Of of;
+    bool severe = false;  ///< so much that few would accept it
+    std::string what;     ///< "perplexity +3.4 %"
+};
+
+/// What a cache loses. Text: the mean change of the likelihood exceeds two standard errors; severe
+/// from 5 % of the perplexity. Needles: fewer found than uncompressed; severe from a tenth fewer.
+/// Tasks: of the questions on which the two differ, the loss exceeds two standard deviations of a
+/// fair coin; then severe. Speed: under 0.95 of the uncompressed cache's at some depth; severe
+/// under 0.8. Memory: no smaller at some length.
+std::vector<Loss> losses_of(const ComparisonReport& report, const ComparedCache& cache);
+
+/// Bytes where quality was measured: at the end of a window of text, else after the longest needle
+/// prompt, else at the longest length that was counted.
+CacheUsage headline_usage(const ComparedCache& cache);
+
+/// What the whole comparison says, in sentences: the smallest cache without a severe loss; each
+/// cache's losses, and by whom it is beaten; how far the numbers can be trusted.
+std::vector<std::string> findings(const ComparisonReport& report);
+
+/// Names of caches of no more bytes whose text and needles are both no worse, and one of the three
+/// better: reasons never to take this one.
+std::vector<std::string> beaten_by(const ComparisonReport& report, const ComparedCache& cache);
+
+/// "+1.23 %", "-0.4 %", "±0.0 %"
+std::string format_change(double share);
+
+}  // namespace lowkey
