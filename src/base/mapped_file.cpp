@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include "base/error.h"
@@ -46,11 +47,19 @@ MappedFile::~MappedFile() {
     munmap(const_cast<std::byte*>(data_), size_);
 }
 
-void MappedFile::release() const {
-    if (data_ == nullptr) return;
+void MappedFile::release(std::span<const std::byte> part) const {
+    const std::less<> before;  // part may be memory of another object
+    if (data_ == nullptr || before(part.data(), data_) ||
+        before(data_ + size_, part.data() + part.size()))
+        return;
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const auto offset = static_cast<size_t>(part.data() - data_);
+    const size_t begin = (offset + page - 1) / page * page;
+    const size_t end = offset + part.size() == size_ ? size_ : (offset + part.size()) / page * page;
+    if (begin >= end) return;
     // Only advice: whether it is taken does not matter to the caller.
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
-    madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+    madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

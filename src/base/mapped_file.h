@@ -21,7 +21,10 @@ public:
     [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
     [[nodiscard]] const std::string& path() const { return path_; }
     /// Gives back the memory that holds what was read; it is read again when asked for.
-    void release() const;
+    void release() const { release(bytes()); }
+    /// The same of a part of it, as far as that covers whole pages; nothing for what lies
+    /// elsewhere.
+    void release(std::span<const std::byte> part) const;
 
 private:
     std::string path_;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "base/cpu.h"
@@ -117,8 +118,14 @@ void apply_run_flags(const CommonOptions& options) {
 
 std::shared_ptr<const Model> load_model(const CommonOptions& options) {
     apply_run_flags(options);
+    std::optional<Progress> progress;
+    const auto on_progress = [&](int64_t done, int64_t total) {
+        if (!progress) progress.emplace("load", total);
+        progress->update(done);
+    };
     auto model = Model::load(model_directory(options.model),
-                             {*parse_dtype(options.dtype), options.max_context});
+                             {*parse_dtype(options.dtype), options.max_context}, on_progress);
+    progress.reset();
     if (options.verbose) {
         const ModelConfig& config = model->config();
         std::fprintf(

@@ -35,6 +35,8 @@ public:
     }
     /// Says that the weights read so far were copied, so that mapped files need not stay in memory.
     virtual void release() const {}
+    /// The same of one weight, a view that tensor() gave.
+    virtual void release_tensor(const TensorView& /*weight*/) const {}
     /// Elements of all floating-point tensors.
     [[nodiscard]] virtual int64_t num_parameters() const = 0;
     /// Tells what the model computes from what any other does. 32 hex digits.

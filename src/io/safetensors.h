@@ -56,6 +56,10 @@ public:
                                            const Shape& shape) const;
     /// Lets go of the memory that mapped tensors have come to; they are read again when used.
     void release() const { file_.release(); }
+    /// The same of one tensor; nothing for what is not in the file.
+    void release(const TensorView& tensor) const {
+        file_.release({tensor.data, static_cast<size_t>(tensor.bytes())});
+    }
 
 private:
     MappedFile file_;

@@ -252,6 +252,10 @@ void SafetensorsCheckpoint::release() const {
     for (const auto& shard : shards_) shard->release();
 }
 
+void SafetensorsCheckpoint::release_tensor(const TensorView& weight) const {
+    for (const auto& shard : shards_) shard->release(weight);
+}
+
 int64_t SafetensorsCheckpoint::num_parameters() const {
     int64_t count = 0;
     for (const auto& shard : shards_) {

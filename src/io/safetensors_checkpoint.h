@@ -30,6 +30,7 @@ public:
     }
     [[nodiscard]] TensorView tensor(const std::string& name, const Shape& shape) const override;
     void release() const override;
+    void release_tensor(const TensorView& weight) const override;
     [[nodiscard]] int64_t num_parameters() const override;
     /// A hash of the names, dtypes, shapes and sampled bytes (first, middle and last 256) of all
     /// tensors, independent of sharding and of the order in files, and of the part of `config.json`

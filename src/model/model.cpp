@@ -87,13 +87,14 @@ Model::Rotaries make_rotaries(const ModelConfig& config, int64_t num_positions) 
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::load(const std::string& directory,
-                                         const ModelOptions& options) {
-    return load(std::make_shared<const SafetensorsCheckpoint>(directory), options);
+std::shared_ptr<const Model> Model::load(const std::string& directory, const ModelOptions& options,
+                                         const LoadProgress& on_progress) {
+    return load(std::make_shared<const SafetensorsCheckpoint>(directory), options, on_progress);
 }
 
 std::shared_ptr<const Model> Model::load(std::shared_ptr<const Checkpoint> checkpoint,
-                                         const ModelOptions& options) {
+                                         const ModelOptions& options,
+                                         const LoadProgress& on_progress) {
     ModelConfig config = ModelConfig::read(checkpoint->config(), checkpoint->config_path());
     ModelOptions used = options;
     if (used.max_context == 0) used.max_context = config.max_position_embeddings;
@@ -103,7 +104,7 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const Checkpoint> check
                              " learned positions, not " + std::to_string(used.max_context),
                          checkpoint->config_path(), "lower --max-context");
     }
-    ModelWeights weights = load_weights(std::move(checkpoint), config, options.dtype);
+    ModelWeights weights = load_weights(std::move(checkpoint), config, options.dtype, on_progress);
     Rotaries rotaries = make_rotaries(config, used.max_context);
     return std::make_shared<const Model>(std::move(config), std::move(weights), used,
                                          std::move(rotaries));
@@ -146,6 +147,9 @@ Tensor Model::embed(std::span<const SequenceInput> batch) const {
             row += size;
         }
     }
+    // The table stays mapped, not in memory: in the end a long text reads most of its pages. f32
+    // output heads may read it where it lies, all of it for every token.
+    if (options_.dtype == DType::kBF16) weights_.checkpoint->release_tensor(weights_.embedding);
     if (weights_.project_in != nullptr) {
         Tensor projected(DType::kF32, {embedded.dim(0), config_.hidden_size});
         weights_.project_in->forward(embedded.f32().data(), embedded.dim(0),

@@ -29,10 +29,12 @@ class Model {
 public:
     /// Loads a Hugging Face directory. Throws FileError or UnsupportedError.
     static std::shared_ptr<const Model> load(const std::string& directory,
-                                             const ModelOptions& options = {});
+                                             const ModelOptions& options = {},
+                                             const LoadProgress& on_progress = {});
     /// Of any checkpoint's configuration and weights.
     static std::shared_ptr<const Model> load(std::shared_ptr<const Checkpoint> checkpoint,
-                                             const ModelOptions& options = {});
+                                             const ModelOptions& options = {},
+                                             const LoadProgress& on_progress = {});
     /// Rotary tables by layer, which share them; null where positions do not rotate.
     using Rotaries = std::vector<std::shared_ptr<const RotaryTable>>;
     /// Of parameters that are already there (folding makes such). `weights` and `rotaries`

@@ -173,7 +173,10 @@ std::unique_ptr<Linear> normalized_rows(const TensorView& weight, DType dtype) {
 }  // namespace
 
 ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const ModelConfig& config,
-                          DType dtype) {
+                          DType dtype, const LoadProgress& on_progress) {
+    const auto report = [&](int64_t done) {
+        if (on_progress) on_progress(done, config.num_layers + 1);
+    };
     const Loader loader(*checkpoint, config, dtype);
     const TensorNames& names = loader.names();
     ModelWeights w;
@@ -193,6 +196,7 @@ ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const Mo
     for (int64_t i = 0; i < config.num_layers; ++i) {
         w.layers.push_back(loader.layer(i));
         checkpoint->release();
+        report(i + 1);
     }
     if (config.final_norm)
         w.final_norm = loader.norm(loader.name(names.final_norm), config.hidden_size);
@@ -208,6 +212,7 @@ ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const Mo
                                              : make_dense_linear(lm_head, {}, dtype);
     }
     checkpoint->release();
+    report(config.num_layers + 1);
     w.checkpoint = std::move(checkpoint);
     return w;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -50,9 +51,13 @@ struct ModelWeights {
     std::unique_ptr<Linear> lm_head;  ///< embedding_size → vocab_size
 };
 
+/// Called while a model loads, with what is done and the whole: its layers and the output head.
+using LoadProgress = std::function<void(int64_t done, int64_t total)>;
+
 /// Reads all parameters that `config` asks for, linear layers as `dtype` (f32 or bf16).
 /// Throws FileError naming the tensor and both shapes when one is missing or has another shape.
+/// `on_progress` hears of each layer that is there.
 ModelWeights load_weights(std::shared_ptr<const Checkpoint> checkpoint, const ModelConfig& config,
-                          DType dtype);
+                          DType dtype, const LoadProgress& on_progress = {});
 
 }  // namespace lowkey

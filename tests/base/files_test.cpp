@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <span>
+#include <vector>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -65,6 +69,42 @@ TEST_F(Files, MappedFileShowsTheBytes) {
     EXPECT_EQ(static_cast<char>(moved.bytes()[4]), 's');
     std::ofstream(path("empty")) << "";
     EXPECT_TRUE(MappedFile(path("empty")).bytes().empty());
+}
+
+/// Pages of these bytes that this process has in its page table; -1 where the system does not say.
+int64_t count_present(std::span<const std::byte> bytes, size_t page) {
+    std::ifstream pagemap("/proc/self/pagemap", std::ios::binary);
+    const auto first = reinterpret_cast<uintptr_t>(bytes.data()) / page;
+    std::vector<uint64_t> entries(bytes.size() / page);
+    pagemap.seekg(static_cast<std::streamoff>(first * sizeof(uint64_t)));
+    pagemap.read(reinterpret_cast<char*>(entries.data()),
+                 static_cast<std::streamsize>(entries.size() * sizeof(uint64_t)));
+    if (!pagemap) return -1;
+    return std::count_if(entries.begin(), entries.end(), [](uint64_t e) { return e >> 63 != 0; });
+}
+
+TEST_F(Files, ReleasedPartsLeaveMemoryAndReadTheSame) {
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    constexpr size_t kPages = 64;
+    std::ofstream(path("m")) << std::string(kPages * page, 'x');
+    const MappedFile file(path("m"));
+    const auto touch = [&] {
+        return std::count(file.bytes().begin(), file.bytes().end(), std::byte{'x'});
+    };
+    EXPECT_EQ(touch(), kPages * page);
+    const int64_t present = count_present(file.bytes(), page);
+    if (present < 0) GTEST_SKIP() << "no page map to look at";
+    EXPECT_EQ(present, kPages);
+    // From the middle of page 3 to the middle of page 10: pages 4 to 9 go.
+    file.release(file.bytes().subspan(3 * page + page / 2, 7 * page));
+    EXPECT_EQ(count_present(file.bytes(), page), kPages - 6);
+    EXPECT_EQ(touch(), kPages * page);
+    const std::vector<std::byte> elsewhere(4 * page);
+    file.release(elsewhere);
+    EXPECT_EQ(count_present(file.bytes(), page), kPages);
+    file.release();
+    EXPECT_EQ(count_present(file.bytes(), page), 0);
+    EXPECT_EQ(touch(), kPages * page);
 }
 
 TEST_F(Files, MappingWhatIsNoFileIsAFileError) {

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+#include <vector>
+
 #include "base/error.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/model/golden.h"
@@ -53,6 +56,20 @@ TEST_F(SmallLlama, NothingForNoTokens) {
     const SequenceInput input{sequence.get(), {}, true};
     EXPECT_EQ(engine.model().forward({&input, 1}).size(), 0);
     EXPECT_EQ(engine.model().forward({}).size(), 0);
+}
+
+TEST(Loading, TellsOfEveryLayerAndTheOutputHead) {
+    std::vector<int64_t> seen;
+    int64_t total = 0;
+    const auto model = Model::load(std::string(LOWKEY_TEST_DATA) + "/models/llama-mha", {},
+                                   [&](int64_t done, int64_t all) {
+                                       seen.push_back(done);
+                                       total = all;
+                                   });
+    EXPECT_EQ(total, model->config().num_layers + 1);
+    std::vector<int64_t> want(static_cast<size_t>(total));
+    std::iota(want.begin(), want.end(), 1);
+    EXPECT_EQ(seen, want);
 }
 
 TEST_F(SmallLlama, RepeatsToTheBit) {
