@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -73,13 +74,14 @@ TEST_F(Files, MappedFileShowsTheBytes) {
 
 /// Pages of these bytes that this process has in its page table; -1 where the system does not say.
 int64_t count_present(std::span<const std::byte> bytes, size_t page) {
-    std::ifstream pagemap("/proc/self/pagemap", std::ios::binary);
+    const int pagemap = ::open("/proc/self/pagemap", O_RDONLY);  // wants whole entries read
     const auto first = reinterpret_cast<uintptr_t>(bytes.data()) / page;
     std::vector<uint64_t> entries(bytes.size() / page);
-    pagemap.seekg(static_cast<std::streamoff>(first * sizeof(uint64_t)));
-    pagemap.read(reinterpret_cast<char*>(entries.data()),
-                 static_cast<std::streamsize>(entries.size() * sizeof(uint64_t)));
-    if (!pagemap) return -1;
+    const size_t wanted = entries.size() * sizeof(uint64_t);
+    const ssize_t got =
+        ::pread(pagemap, entries.data(), wanted, static_cast<off_t>(first * sizeof(uint64_t)));
+    ::close(pagemap);
+    if (got != static_cast<ssize_t>(wanted)) return -1;
     return std::count_if(entries.begin(), entries.end(), [](uint64_t e) { return e >> 63 != 0; });
 }
 
