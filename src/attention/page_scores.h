@@ -92,7 +92,13 @@ public:
         rows.num_rows = (last_token - first_token) * group;
         if (rows.num_rows <= 0) return {};
         rows.first_row = first_token * group;
-        rows.num_tiles = (page.num_tokens + kTileTokens - 1) / kTileTokens;
+        // Tiles that lie after the last query are not scored.
+        const int64_t last_position = first_position + last_token - 1;
+        const int64_t num_slots =
+            page.positions != nullptr
+                ? page.num_tokens
+                : std::min<int64_t>(page.num_tokens, last_position - page.first_position + 1);
+        rows.num_tiles = (num_slots + kTileTokens - 1) / kTileTokens;
         rows.stride = rows.num_tiles * kTileTokens;
         const KeyCodec& key = *segment_.layout().key;
         if (key.before_rotation()) fill_positions(page, rows.stride);
@@ -100,7 +106,7 @@ public:
         key.score(prepared_ + rows.first_row * key.query_dim(), rows.num_rows,
                   {page.keys, rows.num_tiles, next == nullptr ? nullptr : next->keys},
                   positions_.data(), rows.scores, rows.stride, scratch_);
-        if (all_see_all(page, first_position + first_token, first_position + last_token - 1)) {
+        if (all_see_all(page, first_position + first_token, last_position)) {
             if (softcap_ > 0) kernels().softcap(rows.scores, rows.num_rows * rows.stride, softcap_);
             for (int64_t r = 0; r < rows.num_rows && page.num_tokens < rows.stride; ++r) {
                 float* row = rows.scores + r * rows.stride;
