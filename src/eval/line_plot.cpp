@@ -31,7 +31,9 @@ double largest(const LinePlot& plot, bool of_y) {
 class Drawing {
 public:
     explicit Drawing(const LinePlot& plot)
-        : plot_(plot), x_(0, largest(plot, false), kTicks, plot.x_step), y_(0, largest(plot, true), kTicks) {
+        : plot_(plot),
+          x_(0, largest(plot, false), kTicks, plot.x_step),
+          y_(0, largest(plot, true), kTicks) {
         double names = 0;
         for (const LinePlot::Line& line : plot.lines)
             names = std::max(names, svg::width_of(line.name));

@@ -38,8 +38,8 @@ std::string marker(int series, int shape, double x, double y, std::string_view t
 /// Width of bold words at the charts' font size, roughly.
 double width_of(std::string_view words);
 
-/// Marks at multiples of `step`: as given, or (0) 1, 2 or 5 times a power of ten. The ends are marks
-/// around the numbers, until somebody moves them closer.
+/// Marks at multiples of `step`: as given, or (0) 1, 2 or 5 times a power of ten. The ends are
+/// marks around the numbers, until somebody moves them closer.
 struct Axis {
     double low = 0;
     double high = 1;
