@@ -75,6 +75,7 @@ void run_steps(const std::vector<ComparisonStep>& steps, size_t num_caches,
     double whole = 0;
     for (const ComparisonStep& step : steps) whole += step.cost;
     double done = 0;
+    std::vector<int64_t> peaks(num_caches);
     for (int64_t i = 0; i < count; ++i) {
         const ComparisonStep& step = steps[static_cast<size_t>(i)];
         std::optional<Results> results = finished.find(i, step.scores);
@@ -83,6 +84,11 @@ void run_steps(const std::vector<ComparisonStep>& steps, size_t num_caches,
             if (how.on_progress) how.on_progress(i, count, done / whole, step.label);
             results = step.run();
             finished.add(i, *results);
+        }
+        // A pool's peak is that of all steps so far, those of an interrupted run included.
+        for (size_t c = 0; c < num_caches; ++c) {
+            int64_t& peak = (*results)[c].cache.peak_bytes;
+            peak = peaks[c] = std::max(peaks[c], peak);
         }
         step.take(*results);
         done += step.cost;

@@ -120,7 +120,7 @@ TEST_F(Resume, Needle) {
 
 TEST_F(Resume, Ruler) {
     expect_goes_on({"eval", "ruler", "small", "--tasks", "niah_single,niah_multikey", "--lengths",
-                    "300", "--samples", "5"},
+                    "400", "--samples", "5"},
                    10);
 }
 
