@@ -64,7 +64,7 @@ void add_speed_loss(const ComparedCache& full, const ComparedCache& cache,
     }
     if (worst == kSlower) return;
     losses.push_back({Loss::Of::kSpeed, worst < kSevereSlower,
-                      fmt::format("{:.2f} of the speed at {} tokens", worst, depth)});
+                      fmt::format("speed × {:.2f} at {} tokens", worst, depth)});
 }
 
 void add_memory_loss(const ComparedCache& full, const ComparedCache& cache,

@@ -29,7 +29,7 @@ TEST_F(Verdict, NamesEveryLoss) {
     EXPECT_THAT(losses(0), IsEmpty());
     EXPECT_THAT(losses(1), IsEmpty());
     EXPECT_THAT(losses(2), ElementsAre("perplexity +22.1 %", "3 of 4 needles lost",
-                                       "0.60 of the speed at 4096 tokens"));
+                                       "speed × 0.60 at 4096 tokens"));
 }
 
 TEST_F(Verdict, ChanceIsNoLoss) {
