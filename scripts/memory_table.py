@@ -36,23 +36,23 @@ def resident(pid):
 
 
 def measure(command):
-    """A command's JSON, its resident memory before its end, and its peak, in MiB."""
+    """The JSON of `generate`, its resident memory half-way through decoding, and its peak, in MiB."""
     print("$", *command, file=sys.stderr, flush=True)
-    last = [0, 0]
+    samples = []
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, stdout=out)
-        samples = []
         while process.poll() is None:
             seen = resident(process.pid)
             if seen:
-                samples.append(seen)
-            time.sleep(0.05)
+                samples.append((time.monotonic(), *seen))
+            time.sleep(0.02)
         if process.returncode:
             sys.exit(f"failed: {' '.join(command)}")
-        if len(samples) > 8:
-            last = samples[-8]  # not while it lets everything go
         out.seek(0)
-        return json.load(out), last[0], max((s[1] for s in samples), default=0)
+        result = json.load(out)
+    half = samples[-1][0] - result["decode_seconds"] / 2
+    decoding = min(samples, key=lambda sample: abs(sample[0] - half))
+    return result, decoding[1], max(sample[2] for sample in samples)
 
 
 def main():
@@ -74,7 +74,8 @@ def main():
         print("|---|---|---|---|---|---|---|", flush=True)
         for plan in a.plan:
             result, decoding, peak = measure([a.lowkey, "generate", a.model, "--ids", prompt, "-n", str(a.generate),
-                                              "--ignore-eos", "--plan", plan, "--json"])
+                                              "--ignore-eos", "--plan", plan, "--json",
+                                              "--quiet"])
             cache = result["cache"]
             speed = (a.generate - 1) / result["decode_seconds"]
             name = os.path.basename(plan).rsplit(".", 1)[0]
