@@ -54,6 +54,7 @@ SMALLER = {
     "eval needle": {"--lengths": "256", "--depths": "0.5", "--trials": "1"},
     "eval ruler": {"--lengths": "1024", "--samples": "1"},
     "eval longbench": {"--max-length": "256", "--limit": "1"},
+    "compare": {"--lengths": "256", "--trials": "1", "--limit": "2", "--depths": "0,64", "--generate": "2", "--repeat": "1"},
     "bench": {"--prompt": "32", "--depths": "0,64", "--generate": "2", "--repeat": "1"},
 }
 
