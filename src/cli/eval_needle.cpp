@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/haystack.h"
 #include "cli/item_run.h"
+#include "cli/plan_results.h"
 #include "eval/heat_map.h"
 #include "eval/needle.h"
 
@@ -18,11 +19,6 @@ struct Options : CommonOptions {
     std::string resume;
     NeedleOptions needle;
 };
-
-/// What a result is called beside others: its plan.
-std::string name_of(const Options& options, size_t index) {
-    return options.plans.empty() ? "uncompressed" : options.plans[index];
-}
 
 HeatMap draw_grid(const Options& options, const NeedleResult& result, const std::string& title) {
     const NeedleOptions& needle = options.needle;
@@ -66,28 +62,12 @@ nlohmann::json result_json(const NeedleResult& result) {
 void plot(const Options& options, const std::vector<NeedleResult>& results) {
     std::vector<HeatMap> maps;
     for (size_t i = 0; i < results.size(); ++i) {
-        const std::string title = results.size() == 1 ? "numbers found" : name_of(options, i);
+        const std::string title = results.size() == 1 ? "numbers found" : options.plans[i];
         maps.push_back(draw_grid(options, results[i], title));
     }
     AtomicFile file(options.plot);
     file.write(draw_heat_maps(maps));
     file.commit();
-}
-
-void print(const Options& options, const std::vector<NeedleResult>& results) {
-    if (options.json) {
-        if (results.size() == 1) return print_json(result_json(results.front()));
-        nlohmann::json all = nlohmann::json::array();
-        for (size_t i = 0; i < results.size(); ++i) {
-            nlohmann::json& own = all.emplace_back(result_json(results[i]));
-            own["plan"] = options.plans[i];
-        }
-        return print_json({{"plans", std::move(all)}});
-    }
-    for (size_t i = 0; i < results.size(); ++i) {
-        if (results.size() > 1) fmt::print("{}{}\n", i > 0 ? "\n" : "", name_of(options, i));
-        print_table(options, results[i]);
-    }
 }
 
 void run(const Options& options) {
@@ -113,7 +93,8 @@ void run(const Options& options) {
         return evaluate_needles(running, *tokenizer, texts, how, items.options());
     }();
     if (!options.plot.empty()) plot(options, results);
-    print(options, results);
+    print_by_plan(results, options.plans, options.json, result_json,
+                  [&](const NeedleResult& result) { print_table(options, result); });
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
+#include "cli/plan_results.h"
 #include "engine/generation_config.h"
 #include "eval/perplexity.h"
 
@@ -143,22 +144,6 @@ nlohmann::json result_json(const Perplexity& result) {
     return json;
 }
 
-void print(const Options& options, const std::vector<Perplexity>& results) {
-    if (options.json) {
-        if (results.size() == 1) return print_json(result_json(results.front()));
-        nlohmann::json all = nlohmann::json::array();
-        for (size_t i = 0; i < results.size(); ++i) {
-            nlohmann::json& own = all.emplace_back(result_json(results[i]));
-            own["plan"] = options.plans[i];
-        }
-        return print_json({{"plans", std::move(all)}});
-    }
-    for (size_t i = 0; i < results.size(); ++i) {
-        if (results.size() > 1) std::printf("%s%s\n", i > 0 ? "\n" : "", options.plans[i].c_str());
-        print_table(results[i]);
-    }
-}
-
 /// Says so where the score is not what a plan's name promises.
 void note_exact_prompts(const Options& options, const std::vector<Engine>& engines) {
     if (options.prefill) return;
@@ -197,7 +182,7 @@ void run(const Options& options) {
         return evaluate_perplexities(running, windows, how, reference ? &*reference : nullptr,
                                      steps);
     }();
-    print(options, results);
+    print_by_plan(results, options.plans, options.json, result_json, print_table);
 }
 
 }  // namespace
