@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/heap.h"
 #include "model/fold.h"
 
 namespace lowkey {
@@ -61,6 +62,8 @@ void Engine::prefill(SequenceCache& sequence, std::span<const int32_t> tokens,
         const Tensor hidden = model_->forward({&input, 1}, nullptr, options_.prefill_chunk);
         if (sink) sink(t, hidden.f32().data(), n);
     }
+    // Buffers of a whole chunk are more than decoding needs again.
+    if (count >= options_.prefill_chunk) release_free_memory();
 }
 
 Tensor Engine::decode(SequenceCache& sequence, int32_t token) {

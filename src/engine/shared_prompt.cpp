@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/heap.h"
 
 namespace lowkey {
 namespace {
@@ -67,6 +68,7 @@ void prefill_shared(std::span<const PromptTarget> targets, std::span<const int32
                                                             first.engine->options().prefill_chunk);
         for (const size_t i : members) sink(i, 0, hidden.f32().data(), count);
     }
+    release_free_memory();
 }
 
 std::vector<Tensor> prefill_logits_shared(std::span<const PromptTarget> targets,

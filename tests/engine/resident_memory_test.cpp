@@ -20,16 +20,16 @@ int64_t resident_bytes() {
 }
 
 TEST(ResidentMemory, AnExactPrefillLeavesNoMoreThanACompressedOne) {
-    // Fails on the built-in model by 0.5 MiB over the margin, whose cause is not found yet.
-    GTEST_SKIP()
-        << "an exact prefill leaves 4.5 MiB more here than a compressed one: known, to be mended";
+#ifdef __SANITIZE_ADDRESS__
+    GTEST_SKIP() << "AddressSanitizer holds on to freed memory, to find uses of it";
+#endif
     constexpr int64_t kTokens = 4000;
-    constexpr int64_t kMargin = int64_t{4} << 20;  // two huge pages
+    constexpr int64_t kMargin = int64_t{3} << 19;  // 1.5 MiB, less than one huge page
     const auto model = Model::load(LOWKEY_SMALL_MODEL);
     // The prompt's hidden states and one layer's keys and values in f32 take far more.
     const ModelConfig& config = model->config();
     const int64_t row = config.hidden_size + 2 * config.num_kv_heads * config.head_dim;
-    ASSERT_GE(kTokens * row * 4, 5 * kMargin / 2);
+    ASSERT_GE(kTokens * row * 4, 6 * kMargin);
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < kTokens; ++i)
         ids.push_back(static_cast<int32_t>(i * 37 % model->config().vocab_size));
