@@ -31,6 +31,8 @@ inline void for_row_blocks(int64_t row, int64_t rows, Fn& fn) {
     }
 }
 
+#include "kernels/read_ahead.inl"
+
 // ---- products of rounded rows ----
 
 // Longer rows are not rounded: their buffers would not fit the stack.
@@ -38,22 +40,18 @@ constexpr int64_t kMaxRoundedDim = 512;
 
 #if defined(__AVX512BF16__)
 
-// Fewer rows, as in decoding, leave memory the limit: their products stay exact.
-constexpr int64_t kRoundsFromRows = 12;
-
 /// n floats in bf16, followed by zeros up to `padded`.
 inline void round_row(const float* x, int64_t n, uint16_t* to, int64_t padded) {
-    for (int64_t i = 0; i < padded; i += kLanes) {
-        const int64_t left = n - i;
-        const int64_t room = padded - i;
-        const auto lanes_of = [](int64_t count) {
-            return static_cast<__mmask16>(count >= kLanes ? 0xffff
-                                          : count <= 0    ? 0
-                                                          : (1 << count) - 1);
-        };
-        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes_of(left), x + i));
-        _mm256_mask_storeu_epi16(to + i, lanes_of(room), reinterpret_cast<const __m256i&>(rounded));
-    }
+    const auto round = [&](int64_t at, __mmask16 from, __mmask16 into) {
+        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(from, x + at));
+        _mm256_mask_storeu_epi16(to + at, into, reinterpret_cast<const __m256i&>(rounded));
+    };
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) round(i, kAllLanes, kAllLanes);
+    const auto lanes_of = [](int64_t count) {
+        return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1 << count) - 1);
+    };
+    for (; i < padded; i += kLanes) round(i, lanes_of(n - i), lanes_of(padded - i));
 }
 
 #if defined(__AMX_BF16__)
@@ -66,10 +64,8 @@ inline void round_row(const float* x, int64_t n, uint16_t* to, int64_t padded) {
 
 // Nothing is rounded: these are never called.
 constexpr int64_t kRoundsFromRows = 0;
-inline void score_rounded(const float*, int64_t, int64_t, int64_t, const uint16_t*, int64_t, float*,
-                          int64_t) {}
-inline void sum_rounded(const float*, int64_t, int64_t, int64_t, const uint32_t*, int64_t, float*,
-                        int64_t) {}
+inline void score_rounded(const float*, int64_t, int64_t, int64_t, const Tiles&, float*, int64_t) {}
+inline void sum_rounded(const float*, int64_t, int64_t, int64_t, const Tiles&, float*, int64_t) {}
 
 #endif
 

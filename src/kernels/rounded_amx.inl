@@ -23,6 +23,8 @@ public:
     TileRegisters& operator=(const TileRegisters&) = delete;
 };
 
+// A tile of sums that is mostly empty takes as long as a full one.
+constexpr int64_t kRoundsFromRows = 12;
 constexpr int64_t kTileRows = 16;    // of sums
 constexpr int64_t kTileDepth = 32;   // products per sum
 constexpr int64_t kBlockRows = 32;   // rows of one pass: two tiles
@@ -131,8 +133,9 @@ struct KeyColumns {
     }
 };
 
-void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim,
-                   const uint16_t* tiles, int64_t num_tiles, float* out, int64_t out_stride) {
+void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const Tiles& tiles,
+                   float* out, int64_t out_stride) {
+    const auto* data = static_cast<const uint16_t*>(tiles.data);
     const int64_t depth = (dim + kTileDepth - 1) / kTileDepth;
     const int64_t row_size = depth * kTileDepth;
     alignas(64) uint16_t rounded[kBlockRows * kMaxRoundedDim];
@@ -142,12 +145,12 @@ void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim,
         const int64_t count = rows - row < kBlockRows ? rows - row : kBlockRows;
         for (int64_t r = 0; r < count; ++r)
             round_row(q + (row + r) * q_stride, dim, rounded + r * row_size, row_size);
-        for (int64_t t = 0; t < num_tiles; t += 2) {
-            const int64_t slots = (num_tiles - t) * kTileTokens;
+        for (int64_t t = 0; t < tiles.count; t += 2) {
+            const int64_t slots = (tiles.count - t) * kTileTokens;
             float* to = out + row * out_stride + t * kTileTokens;
             with_tiles(count, slots, [&]<int A, int B>() {
                 multiply_tiles<A, B>(rounded, row_size * 2, depth,
-                                     KeyColumns{tiles + t * dim * kTileTokens, dim, rest});
+                                     KeyColumns{data + t * dim * kTileTokens, dim, rest});
                 for (int a = 0; a < A; ++a) {
                     for (int b = 0; b < B; ++b) {
                         store_rows(2 * a + b, to + a * kTileRows * out_stride + b * kTileTokens,
@@ -183,9 +186,10 @@ struct ValueColumns {
     }
 };
 
-void sum_rounded(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const uint32_t* pairs,
-                 int64_t num_tiles, float* acc, int64_t acc_stride) {
-    const int64_t tokens = num_tiles * kTileTokens;
+void sum_rounded(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const Tiles& tiles,
+                 float* acc, int64_t acc_stride) {
+    const auto* pairs = static_cast<const uint32_t*>(tiles.data);
+    const int64_t tokens = tiles.count * kTileTokens;
     alignas(64) uint16_t rounded[kBlockRows * kSumTokens];
     alignas(64) Line rest[2][kTileRows];
     alignas(64) float sums[4][kTileRows * kTileRows];

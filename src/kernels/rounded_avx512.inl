@@ -1,48 +1,63 @@
 // Products of bf16 numbers by `vdpbf16ps`: 16 sums of two products at a time. Included by
 // kernels.inl.
 
+// One or two rows leave memory the limit: their products stay exact.
+constexpr int64_t kRoundsFromRows = 3;
 constexpr int64_t kRoundedRows = 8;  // of one pass: two vectors of sums each
 constexpr int64_t kSumTokens = 256;  // whose weights are rounded at a time
 // From one rounded row to the next: a constant, so that one register addresses all of them, and no
 // power of two, so that they share no lines of the L1 cache.
 constexpr int64_t kRowSize = kMaxRoundedDim + 32;
+// Sums that must run side by side, because each waits six cycles for its last product.
+constexpr int kMinSums = 6;
 
-inline __m512bh as_pairs(const void* p) {
-    const __m512i bits = _mm512_loadu_si512(p);
-    return reinterpret_cast<const __m512bh&>(bits);
-}
+inline __m512bh as_pairs(__m512i bits) { return reinterpret_cast<const __m512bh&>(bits); }
 /// The pair at p in all lanes.
 inline __m512bh broadcast_pair(const uint16_t* p) {
     int32_t pair = 0;
     __builtin_memcpy(&pair, p, 4);
-    const __m512i bits = _mm512_set1_epi32(pair);
-    return reinterpret_cast<const __m512bh&>(bits);
+    return as_pairs(_mm512_set1_epi32(pair));
+}
+inline __mmask16 first_lanes(int64_t count) {
+    return static_cast<__mmask16>(count >= kLanes ? 0xffff : (1 << count) - 1);
 }
 
-/// sums[R][C] += rows' pairs (bf16, kRowSize apart) · lines; line i of column vector c is at
-/// lines(i, c).
-template <int R, int C, typename Lines>
-inline void multiply_pairs(const uint16_t* rows, int64_t num_pairs, Lines lines,
-                           __m512 (&sums)[R][C]) {
-    for (int64_t i = 0; i < num_pairs; ++i) {
-        __m512bh line[C];
-        for (int c = 0; c < C; ++c) line[c] = lines(i, c);
+/// Calls pass.template operator()<R, kAhead>(row) over all rows. kAhead: it reads ahead, which only
+/// decoding needs: the many rows of a prompt pass over a page again and again.
+template <typename Pass>
+inline void for_rounded_rows(int64_t rows, Pass pass) {
+    const bool ahead = rows <= kRoundedRows;
+    auto block = [&]<int R>(int64_t row) {
+        if (ahead) {
+            pass.template operator()<R, true>(row);
+        } else {
+            pass.template operator()<R, false>(row);
+        }
+    };
+    for_row_blocks<kRoundedRows>(0, rows, block);
+}
+
+// Loops over sums are unrolled by hand where the compiler would keep the sums in memory otherwise.
+
+/// Scores of C tiles for R rows (bf16, kRowSize apart).
+template <int R, int C, bool kAhead>
+inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles, NextTiles read_ahead,
+                        float* out, int64_t out_stride) {
+    __m512 sums[R][C] = {};
+    for (int64_t i = 0; i + 2 <= dim; i += 2) {
+        __m512bh keys[C];
+        for (int c = 0; c < C; ++c) {
+            const uint16_t* line = tiles + (c * dim + i) * kTileTokens;
+            if constexpr (kAhead) read_ahead(line);
+            keys[c] = as_pairs(_mm512_loadu_si512(line));
+        }
         for (int r = 0; r < R; ++r) {
-            const __m512bh pair = broadcast_pair(rows + r * kRowSize + 2 * i);
-            for (int c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], line[c], pair);
+            const __m512bh pair = broadcast_pair(q + r * kRowSize + i);
+            for (int c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], keys[c], pair);
         }
     }
-}
-
-template <int R, int C>
-inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tile, float* out,
-                        int64_t out_stride) {
-    __m512 sums[R][C] = {};
-    multiply_pairs<R, C>(
-        q, dim / 2,
-        [&](int64_t i, int c) { return as_pairs(tile + (c * dim + 2 * i) * kTileTokens); }, sums);
     for (int c = 0; c < C && dim % 2 != 0; ++c) {
-        const VecF last = load_bf16(tile + (c * dim + dim - 1) * kTileTokens);
+        const VecF last = load_bf16(tiles + (c * dim + dim - 1) * kTileTokens);
         for (int r = 0; r < R; ++r) {
             float x = 0;
             const uint32_t bits = static_cast<uint32_t>(q[r * kRowSize + dim - 1]) << 16;
@@ -50,81 +65,98 @@ inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tile, fl
             sums[r][c] = _mm512_fmadd_ps(_mm512_set1_ps(x), last, sums[r][c]);
         }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
         for (int c = 0; c < C; ++c)
             _mm512_storeu_ps(out + r * out_stride + c * kTileTokens, sums[r][c]);
     }
 }
 
-void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim,
-                   const uint16_t* tiles, int64_t num_tiles, float* out, int64_t out_stride) {
+void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const Tiles& tiles,
+                   float* out, int64_t out_stride) {
+    const auto* data = static_cast<const uint16_t*>(tiles.data);
+    const NextTiles read_ahead(tiles);
     alignas(64) uint16_t rounded[kRoundedRows * kRowSize];
-    auto block = [&]<int R>(int64_t row) {
+    for_rounded_rows(rows, [&]<int R, bool kAhead>(int64_t row) {
         for (int64_t r = 0; r < R; ++r)
             round_row(q + (row + r) * q_stride, dim, rounded + r * kRowSize, (dim + 1) / 2 * 2);
-        float* to = out + row * out_stride;
+        const auto score = [&]<int C>(int64_t t) {
+            score_pairs<R, C, kAhead>(rounded, dim, data + t * dim * kTileTokens, read_ahead,
+                                      out + row * out_stride + t * kTileTokens, out_stride);
+        };
         int64_t t = 0;
-        for (; t + 2 <= num_tiles; t += 2) {
-            score_pairs<R, 2>(rounded, dim, tiles + t * dim * kTileTokens, to + t * kTileTokens,
-                              out_stride);
-        }
-        if (t < num_tiles) {
-            score_pairs<R, 1>(rounded, dim, tiles + t * dim * kTileTokens, to + t * kTileTokens,
-                              out_stride);
-        }
-    };
-    for_row_blocks<kRoundedRows>(0, rows, block);
+        for (; t + 2 <= tiles.count; t += 2) score.template operator()<2>(t);
+        if (t < tiles.count) score.template operator()<1>(t);
+    });
 }
 
-/// acc rows [R, lanes of C vectors] += weights' pairs · token pairs.
-template <int R, int C>
-inline void sum_pairs(const uint16_t* p, int64_t steps, int64_t dim, const uint32_t* pairs,
-                      float* acc, int64_t acc_stride, __mmask16 last_lanes) {
-    __m512 sums[R][C] = {};
-    multiply_pairs<R, C>(
-        p, steps,
-        [&](int64_t i, int c) {
-            const uint32_t* from = pairs + i * dim + c * kLanes;
-            const __m512i bits =
-                c == C - 1 ? _mm512_maskz_loadu_epi32(last_lanes, from) : _mm512_loadu_si512(from);
-            return reinterpret_cast<const __m512bh&>(bits);
-        },
-        sums);
-    for (int r = 0; r < R; ++r) {
-        for (int c = 0; c < C; ++c) {
-            const __mmask16 lanes = c == C - 1 ? last_lanes : static_cast<__mmask16>(0xffff);
-            float* to = acc + r * acc_stride + c * kLanes;
-            _mm512_mask_storeu_ps(to, lanes,
-                                  _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, to), sums[r][c]));
+/// What the passes over some columns share: weights of R rows (bf16, kRowSize apart) for pairs of
+/// tokens.
+struct RoundedSum {
+    const uint16_t* p;
+    int64_t steps;  // pairs, an even number
+    const uint32_t* pairs;
+    int64_t dim;
+    float* acc;
+    int64_t acc_stride;
+    NextTiles read_ahead;
+
+    /// Columns from `column` on: C vectors, of which the last may be cut off.
+    template <int R, int C, bool kAhead>
+    void pass(int64_t column) const {
+        constexpr int kChains = R * C < kMinSums ? 2 : 1;
+        const __mmask16 last_lanes = first_lanes(dim - column - (C - 1) * kLanes);
+        const auto lanes = [&](int c) { return c == C - 1 ? last_lanes : kAllLanes; };
+        __m512 sums[kChains][R][C] = {};
+        for (int64_t s = 0; s < steps; s += kChains) {
+            for (int k = 0; k < kChains; ++k) {
+                const uint32_t* line = pairs + (s + k) * dim + column;
+                __m512bh values[C];
+                for (int c = 0; c < C; ++c) {
+                    if constexpr (kAhead) read_ahead(line + c * kLanes);
+                    values[c] = as_pairs(_mm512_maskz_loadu_epi32(lanes(c), line + c * kLanes));
+                }
+                for (int r = 0; r < R; ++r) {
+                    const __m512bh weights = broadcast_pair(p + r * kRowSize + 2 * (s + k));
+                    for (int c = 0; c < C; ++c)
+                        sums[k][r][c] = _mm512_dpbf16_ps(sums[k][r][c], values[c], weights);
+                }
+            }
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            for (int c = 0; c < C; ++c) {
+                for (int k = 1; k < kChains; ++k) sums[0][r][c] += sums[k][r][c];
+                float* to = acc + r * acc_stride + column + c * kLanes;
+                _mm512_mask_storeu_ps(to, lanes(c),
+                                      _mm512_maskz_loadu_ps(lanes(c), to) + sums[0][r][c]);
+            }
         }
     }
-}
 
-void sum_rounded(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const uint32_t* pairs,
-                 int64_t num_tiles, float* acc, int64_t acc_stride) {
-    const int64_t tokens = num_tiles * kTileTokens;
+    template <int R, bool kAhead>
+    void run() const {
+        int64_t column = 0;
+        for (; column + kLanes < dim; column += 2 * kLanes) pass<R, 2, kAhead>(column);
+        if (column < dim) pass<R, 1, kAhead>(column);
+    }
+};
+
+void sum_rounded(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const Tiles& tiles,
+                 float* acc, int64_t acc_stride) {
+    const auto* pairs = static_cast<const uint32_t*>(tiles.data);
+    const NextTiles read_ahead(tiles);
+    const int64_t tokens = tiles.count * kTileTokens;
     alignas(64) uint16_t rounded[kRoundedRows * kRowSize];
-    const auto lanes_of = [](int64_t columns) {
-        return static_cast<__mmask16>(columns >= kLanes ? 0xffff : (1 << columns) - 1);
-    };
-    auto block = [&]<int R>(int64_t row) {
+    for_rounded_rows(rows, [&]<int R, bool kAhead>(int64_t row) {
         for (int64_t first = 0; first < tokens; first += kSumTokens) {
             const int64_t n = tokens - first < kSumTokens ? tokens - first : kSumTokens;
             for (int64_t r = 0; r < R; ++r)
                 round_row(p + (row + r) * p_stride + first, n, rounded + r * kRowSize, n);
-            const uint32_t* from = pairs + first / 2 * dim;
-            float* to = acc + row * acc_stride;
-            for (int64_t column = 0; column < dim; column += 2 * kLanes) {
-                const int64_t width = dim - column;
-                if (width > kLanes) {
-                    sum_pairs<R, 2>(rounded, n / 2, dim, from + column, to + column, acc_stride,
-                                    lanes_of(width - kLanes));
-                } else {
-                    sum_pairs<R, 1>(rounded, n / 2, dim, from + column, to + column, acc_stride,
-                                    lanes_of(width));
-                }
-            }
+            const RoundedSum sum{
+                rounded,    n / 2,     pairs + first / 2 * dim, dim, acc + row * acc_stride,
+                acc_stride, read_ahead};
+            sum.template run<R, kAhead>();
         }
-    };
-    for_row_blocks<kRoundedRows>(0, rows, block);
+    });
 }

@@ -1,38 +1,5 @@
 // Scores of key tiles: products of query rows and the keys of whole tiles. Included by kernels.inl.
 
-/// Asks memory for what a kernel will read, into the second cache: the first is smaller than a page
-/// of the cache of keys and values.
-class ReadAhead {
-public:
-    /// Each line is asked for as long ahead as the next tiles are. With `in_order`, which says that
-    /// the tiles are read from end to end, only the first lines after each border of 4 KiB are: the
-    /// processor asks for the others itself, faster than it takes our requests.
-    ReadAhead(const Tiles& tiles, int64_t tile_bytes, bool in_order)
-        : in_order_(in_order),
-          end_(reinterpret_cast<intptr_t>(tiles.data) + tiles.count * tile_bytes) {
-        if (tiles.next == nullptr) return;
-        const auto next = reinterpret_cast<intptr_t>(tiles.next);
-        to_next_ = next - (in_order ? end_ : reinterpret_cast<intptr_t>(tiles.data));
-    }
-    /// What follows the line at p, which is read now. Does no harm where nothing follows.
-    void operator()(const void* p) const {
-        auto at = reinterpret_cast<intptr_t>(p);
-        if (in_order_) {
-            if (at % kBorder >= kFirstBytes) return;
-            at += kBorder;
-            if (at < end_) at -= to_next_;
-        }
-        __builtin_prefetch(reinterpret_cast<const char*>(at + to_next_), 0, 2);
-    }
-
-private:
-    static constexpr intptr_t kBorder = 4096;
-    static constexpr intptr_t kFirstBytes = 512;
-    bool in_order_;
-    intptr_t end_;
-    intptr_t to_next_ = 0;
-};
-
 template <int R>
 inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const float* tile,
                            const ReadAhead& read_ahead, float* out, int64_t out_stride) {
@@ -113,7 +80,7 @@ void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Til
                 float* out, int64_t out_stride) noexcept {
     const auto* data = static_cast<const uint16_t*>(tiles.data);
     if (rounds(rows, dim)) {
-        score_rounded(q, q_stride, rows, dim, data, tiles.count, out, out_stride);
+        score_rounded(q, q_stride, rows, dim, tiles, out, out_stride);
         return;
     }
     auto block = [&]<int R>(int64_t row) {

@@ -152,10 +152,10 @@ void sum_f32(const float* p, int64_t p_stride, int64_t rows, int64_t dim, Tiles 
 }
 void sum_bf16(const float* p, int64_t p_stride, int64_t rows, int64_t dim, Tiles tiles, float* acc,
               int64_t acc_stride) noexcept {
-    const auto* pairs = static_cast<const uint32_t*>(tiles.data);
     if (rounds(rows, dim)) {
-        sum_rounded(p, p_stride, rows, dim, pairs, tiles.count, acc, acc_stride);
+        sum_rounded(p, p_stride, rows, dim, tiles, acc, acc_stride);
         return;
     }
-    sum_tiles(p, p_stride, rows, dim, ValuesBF16{pairs}, tiles, acc, acc_stride);
+    sum_tiles(p, p_stride, rows, dim, ValuesBF16{static_cast<const uint32_t*>(tiles.data)}, tiles,
+              acc, acc_stride);
 }
