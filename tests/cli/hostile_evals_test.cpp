@@ -10,12 +10,6 @@ namespace {
 using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using Command = std::vector<std::string>;
-
-Command operator+(Command command, const Command& more) {
-    command.insert(command.end(), more.begin(), more.end());
-    return command;
-}
 
 constexpr char kHuge[] = "9223372036854775807";
 

@@ -17,6 +17,14 @@
 
 namespace lowkey {
 
+/// The program's arguments.
+using Command = std::vector<std::string>;
+
+inline Command operator+(Command command, const Command& more) {
+    command.insert(command.end(), more.begin(), more.end());
+    return command;
+}
+
 /// Runs the built program as a user would.
 class Program : public TemporaryFolder {
 protected:
@@ -28,8 +36,7 @@ protected:
     };
 
     /// `input` is what it finds on standard input.
-    [[nodiscard]] Result run(const std::vector<std::string>& arguments,
-                             const std::string& input = "") const {
+    [[nodiscard]] Result run(const Command& arguments, const std::string& input = "") const {
         std::string command = quoted(LOWKEY_PROGRAM);
         for (const std::string& argument : arguments) command.append(" ").append(quoted(argument));
         command += " 2>" + quoted(path("stderr")) + " <" + quoted(file("stdin", input));
@@ -49,8 +56,7 @@ protected:
         return result;
     }
     /// The message of a run that must fail with `exit_code`: one line, and nothing else.
-    [[nodiscard]] std::string refusal(const std::vector<std::string>& arguments,
-                                      int exit_code) const {
+    [[nodiscard]] std::string refusal(const Command& arguments, int exit_code) const {
         const Result result = run(arguments);
         EXPECT_EQ(result.exit_code, exit_code) << result.err;
         EXPECT_EQ(result.out, "");
@@ -59,7 +65,7 @@ protected:
         return result.err;
     }
     /// The one JSON object that a successful run prints.
-    [[nodiscard]] nlohmann::json json_of(std::vector<std::string> arguments) const {
+    [[nodiscard]] nlohmann::json json_of(Command arguments) const {
         arguments.emplace_back("--json");
         const Result result = run(arguments);
         EXPECT_EQ(result.exit_code, 0) << result.err;

@@ -15,12 +15,6 @@ namespace {
 using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using Command = std::vector<std::string>;
-
-Command operator+(Command command, const Command& more) {
-    command.insert(command.end(), more.begin(), more.end());
-    return command;
-}
 
 class Resume : public Program {
 protected:
