@@ -10,6 +10,10 @@
 
 namespace lowkey {
 
+void release_prompt_buffers(int64_t num_tokens, const EngineOptions& options) {
+    if (num_tokens >= options.prefill_chunk) release_free_memory();
+}
+
 Engine::Engine(const std::shared_ptr<const Model>& model, const CachePlan& plan,
                const EngineOptions& options)
     : options_(options) {
@@ -62,8 +66,7 @@ void Engine::prefill(SequenceCache& sequence, std::span<const int32_t> tokens,
         const Tensor hidden = model_->forward({&input, 1}, nullptr, options_.prefill_chunk);
         if (sink) sink(t, hidden.f32().data(), n);
     }
-    // Buffers of a whole chunk are more than decoding needs again.
-    if (count >= options_.prefill_chunk) release_free_memory();
+    release_prompt_buffers(count, options_);
 }
 
 Tensor Engine::decode(SequenceCache& sequence, int32_t token) {

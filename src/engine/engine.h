@@ -23,6 +23,10 @@ struct EngineOptions {
     int64_t num_sequences = 1;  ///< that are to live at a time
 };
 
+/// Gives the buffers of a finished prompt of so many tokens, all of them freed by now, back to the
+/// system: those of a whole chunk are more than decoding needs again.
+void release_prompt_buffers(int64_t num_tokens, const EngineOptions& options);
+
 /// A model with a cache plan and a page pool: where sequences live and run. Linear codecs of the
 /// plan are folded into the weights. One thread at a time.
 class Engine {

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/heap.h"
 
 namespace lowkey {
 namespace {
@@ -64,11 +63,14 @@ void prefill_shared(std::span<const PromptTarget> targets, std::span<const int32
                                   .prompt = true,
                                   .final_length = count,
                                   .companions = companions};
-        const Tensor hidden = first.engine->model().forward({&input, 1}, nullptr,
-                                                            first.engine->options().prefill_chunk);
-        for (const size_t i : members) sink(i, 0, hidden.f32().data(), count);
+        const EngineOptions& options = first.engine->options();
+        {
+            const Tensor hidden =
+                first.engine->model().forward({&input, 1}, nullptr, options.prefill_chunk);
+            for (const size_t i : members) sink(i, 0, hidden.f32().data(), count);
+        }
+        release_prompt_buffers(count, options);
     }
-    release_free_memory();
 }
 
 std::vector<Tensor> prefill_logits_shared(std::span<const PromptTarget> targets,
