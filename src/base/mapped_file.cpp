@@ -57,7 +57,8 @@ void MappedFile::release(std::span<const std::byte> part) const {
     const size_t begin = (offset + page - 1) / page * page;
     const size_t end = offset + part.size() == size_ ? size_ : (offset + part.size()) / page * page;
     if (begin >= end) return;
-    // Only advice: whether it is taken does not matter to the caller.
+    // Only advice: whether it is taken does not matter to the caller. Like munmap, it takes a
+    // pointer to non-const and writes nothing.
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
     madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }

@@ -40,6 +40,11 @@ constexpr int64_t kMaxRoundedDim = 512;
 
 #if defined(__AVX512BF16__)
 
+/// The first `count` lanes, at most all of them.
+inline __mmask16 first_lanes(int64_t count) {
+    return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1 << count) - 1);
+}
+
 /// n floats in bf16, followed by zeros up to `padded`.
 inline void round_row(const float* x, int64_t n, uint16_t* to, int64_t padded) {
     const auto round = [&](int64_t at, __mmask16 from, __mmask16 into) {
@@ -48,10 +53,7 @@ inline void round_row(const float* x, int64_t n, uint16_t* to, int64_t padded) {
     };
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) round(i, kAllLanes, kAllLanes);
-    const auto lanes_of = [](int64_t count) {
-        return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1 << count) - 1);
-    };
-    for (; i < padded; i += kLanes) round(i, lanes_of(n - i), lanes_of(padded - i));
+    for (; i < padded; i += kLanes) round(i, first_lanes(n - i), first_lanes(padded - i));
 }
 
 #if defined(__AMX_BF16__)

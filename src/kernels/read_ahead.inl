@@ -33,7 +33,7 @@ private:
     intptr_t to_next_ = 0;
 };
 
-/// The same with each line asked for, and nothing else: two instructions.
+/// ReadAhead where every line is asked for: no branch between the products.
 class NextTiles {
 public:
     explicit NextTiles(const Tiles& tiles)

@@ -18,9 +18,6 @@ inline __m512bh broadcast_pair(const uint16_t* p) {
     __builtin_memcpy(&pair, p, 4);
     return as_pairs(_mm512_set1_epi32(pair));
 }
-inline __mmask16 first_lanes(int64_t count) {
-    return static_cast<__mmask16>(count >= kLanes ? 0xffff : (1 << count) - 1);
-}
 
 /// Calls pass.template operator()<R, kAhead>(row) over all rows. kAhead: it reads ahead, which only
 /// decoding needs: the many rows of a prompt pass over a page again and again.
@@ -36,8 +33,6 @@ inline void for_rounded_rows(int64_t rows, Pass pass) {
     };
     for_row_blocks<kRoundedRows>(0, rows, block);
 }
-
-// Loops over sums are unrolled by hand where the compiler would keep the sums in memory otherwise.
 
 /// Scores of C tiles for R rows (bf16, kRowSize apart).
 template <int R, int C, bool kAhead>
@@ -65,6 +60,7 @@ inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles, N
             sums[r][c] = _mm512_fmadd_ps(_mm512_set1_ps(x), last, sums[r][c]);
         }
     }
+// Rolled up, the loop would need the sums in memory, and so would the one above.
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
         for (int c = 0; c < C; ++c)
@@ -123,6 +119,7 @@ struct RoundedSum {
                 }
             }
         }
+// As in score_pairs.
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
             for (int c = 0; c < C; ++c) {
