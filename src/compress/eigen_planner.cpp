@@ -269,8 +269,8 @@ private:
         const auto rank =
             static_cast<int64_t>(std::lround(*s_.keep * static_cast<double>(config_.head_dim)));
         HeadRanks all{std::max<int64_t>(1, rank), std::max<int64_t>(1, rank)};
-        // Tiles hold pairs of a key's coordinates: with whole pairs they begin at cache lines, and
-        // attention reads them a quarter faster.
+        // Tiles hold pairs of a key's coordinates: with whole pairs they begin at cache lines,
+        // and no load of attention crosses two.
         if (all.key % 2 != 0 && all.key < config_.head_dim && all.value > 1) {
             ++all.key;
             --all.value;

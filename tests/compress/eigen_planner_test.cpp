@@ -100,6 +100,24 @@ TEST(EigenPlanner, MeasuredLossesBeatUniformRanks) {
     EXPECT_LT(nll("loss"), nll("uniform"));
 }
 
+TEST(EigenPlanner, UniformRanksOfKeysAreWholePairs) {
+    const Golden golden("qwen2");  // heads of 16 coordinates
+    const CalibrationStats stats = golden.calibrate();
+    const auto ranks = [&](double keep) {
+        const PlanFile file =
+            make_eigen_plan({golden.model,
+                             &stats,
+                             {{"keep", keep}, {"allocation", std::string("uniform")}},
+                             std::nullopt});
+        const HeadPlan& head = file.plan.layers.front().front();
+        return std::pair(head.key.tensors.at("encode")->dim(1),
+                         head.value.tensors.at("encode")->dim(1));
+    };
+    EXPECT_EQ(ranks(0.5), std::pair(int64_t{8}, int64_t{8}));
+    EXPECT_EQ(ranks(0.7), std::pair(int64_t{12}, int64_t{10}));
+    EXPECT_EQ(ranks(0.05), std::pair(int64_t{1}, int64_t{1}));
+}
+
 TEST(EigenPlanner, RefusesSettingsThatMakeNoSense) {
     const Golden golden("qwen2");
     const CalibrationStats stats = golden.calibrate();
