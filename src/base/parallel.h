@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -21,6 +22,13 @@ namespace detail {
 void fork_join(int threads, const std::function<void(int thread)>& fn);
 /// Whether this thread runs the function of one.
 bool in_fork_join();
+
+constexpr int kMaxRanges = 64;
+/// Indices that are left of a thread's range, on a cache line of their own.
+struct alignas(64) Range {
+    std::atomic<int64_t> next = 0;
+    int64_t end = 0;
+};
 }  // namespace detail
 
 /// Calls fn(thread) once for each thread in [0, threads), on as many threads, and returns when all
@@ -81,6 +89,33 @@ void parallel_for(int64_t n, Fn&& fn) {
     fork_join(threads, [&](int thread) {
         for (int64_t i = n * thread / threads; i < n * (thread + 1) / threads; ++i) {
             error.guard([&] { fn(i); });
+        }
+    });
+    error.rethrow();
+}
+
+/// parallel_for for items of equal cost on cores that are not equally fast, because others use
+/// them, too: a thread that has ended its range takes indices of the others'. fn may not depend on
+/// which thread runs it.
+template <typename Fn>
+void parallel_for_balanced(int64_t n, Fn&& fn) {
+    const auto threads = static_cast<int>(std::min<int64_t>(n, num_threads()));
+    if (threads <= 1 || threads > detail::kMaxRanges || in_parallel()) {
+        parallel_for(n, fn);
+        return;
+    }
+    FirstError error;
+    std::array<detail::Range, detail::kMaxRanges> ranges;
+    for (int t = 0; t < threads; ++t) {
+        detail::Range& range = ranges[static_cast<size_t>(t)];
+        range.next = n * t / threads;
+        range.end = n * (t + 1) / threads;
+    }
+    fork_join(threads, [&](int thread) {
+        for (int r = 0; r < threads; ++r) {
+            detail::Range& range = ranges[static_cast<size_t>((thread + r) % threads)];
+            for (int64_t i = range.next++; i < range.end; i = range.next++)
+                error.guard([&] { fn(i); });
         }
     });
     error.rethrow();
