@@ -39,7 +39,7 @@ void online_softmax(benchmark::State& state, const KernelTable& table, int64_t d
     const auto scores_of_call = static_cast<double>(rows * kTokens);
     measure(state, 8.0 * scores_of_call, 4.0 * scores_of_call, [&] {
         table.online_softmax(scores.data(), kTokens, rows, kTokens, tops.data(), sums.data(),
-                             acc.data(), dim);
+                             acc.data(), dim, {});
     });
 }
 

@@ -62,7 +62,8 @@ void attend_pages(benchmark::State& state, const KernelTable& table, int64_t row
                 table.score_bf16(q.data(), key_dim, rows, key_dim, {keys, tiles, next},
                                  scores.data(), tokens);
                 table.online_softmax(scores.data(), tokens, rows, tokens, tops.data(), sums.data(),
-                                     acc.data(), value_dim);
+                                     acc.data(), value_dim,
+                                     {next + values_at, tiles * (tile_bytes - key_bytes) / 2});
                 table.sum_bf16(scores.data(), tokens, rows, value_dim,
                                {keys + values_at, tiles, next + values_at}, acc.data(), value_dim);
             });

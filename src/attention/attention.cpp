@@ -33,7 +33,7 @@ int64_t state_floats(int64_t rows, int64_t dim) { return rows * (dim + 2); }
 void add_scores(float* scores, int64_t n, int64_t row, const AttentionState& state) {
     const auto at = static_cast<size_t>(row);
     kernels().online_softmax(scores, n, 1, n, &state.max[at], &state.sum[at],
-                             state.acc.data() + row * state.dim, state.dim);
+                             state.acc.data() + row * state.dim, state.dim, {});
 }
 
 /// Query rows of a block side by side [rows, q_dim], scaled.
@@ -151,11 +151,16 @@ void attend_part(const Part& part, std::span<const PageView> pages, const ScoreO
         for (size_t p = 0; p < run.size(); ++p) {
             const PageView& page = run[p];
             const PageView* next = p + 1 < run.size() ? &run[p + 1] : nullptr;
+            // Half of the values: sums ask for the rest.
+            const SoonRead soon = next == nullptr
+                                      ? SoonRead{}
+                                      : SoonRead{next->values, next->num_tokens / kTileTokens *
+                                                                   value.tile_bytes() / 2};
             const auto done = scores.compute(page, next, [&](const PageScores::Seen& seen) {
                 const auto row = static_cast<size_t>(seen.first_row);
                 kernels().online_softmax(seen.scores + seen.begin, seen.stride, seen.num_rows,
                                          seen.end - seen.begin, &sums.max[row], &sums.sum[row],
-                                         sums.acc.data() + seen.first_row * sum_dim, sum_dim);
+                                         sums.acc.data() + seen.first_row * sum_dim, sum_dim, soon);
             });
             if (done.num_rows == 0) continue;
             value.accumulate(

@@ -32,6 +32,12 @@ struct Tiles {
     const void* next = nullptr;
 };
 
+/// Memory that will be read soon, for a kernel to ask for while it computes. Empty: none.
+struct SoonRead {
+    const void* data = nullptr;
+    int64_t bytes = 0;
+};
+
 /// The inner loops, compiled once per instruction set. They know tiles and numbers, nothing of
 /// pages or plans, and are noexcept: they allocate, lock and log nothing. Sums are in f32 (Gram
 /// matrices in f64).
@@ -68,9 +74,10 @@ struct KernelTable {
     float (*exp_sum)(float* x, int64_t n, float shift) noexcept;
     /// One step of softmax over a sequence that comes in parts, for `rows` rows of n > 0 scores:
     /// top = max(top, scores), what was summed before shrinks by exp(old top - top), scores become
-    /// exp(score - top) and are added to sum. tops, sums [rows]; acc [rows, dim].
+    /// exp(score - top) and are added to sum. tops, sums [rows]; acc [rows, dim]. It reads no
+    /// memory of its own, so it can ask for what will be read after it.
     void (*online_softmax)(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
-                           float* sums, float* acc, int64_t dim) noexcept;
+                           float* sums, float* acc, int64_t dim, SoonRead soon) noexcept;
     /// Σ x[i] and Σ (x[i] - shift)², in f64.
     double (*sum)(const float* x, int64_t n) noexcept;
     double (*sum_squares)(const float* x, int64_t n, double shift) noexcept;

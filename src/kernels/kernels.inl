@@ -56,6 +56,14 @@ inline void round_row(const float* x, int64_t n, uint16_t* to, int64_t padded) {
     for (; i < padded; i += kLanes) round(i, first_lanes(n - i), first_lanes(padded - i));
 }
 
+/// A bf16 number in all lanes, in f32.
+inline VecF broadcast_bf16(uint16_t bits) {
+    const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+    float x = 0;
+    __builtin_memcpy(&x, &wide, 4);
+    return broadcast(x);
+}
+
 #if defined(__AMX_BF16__)
 #include "kernels/rounded_amx.inl"
 #else
@@ -100,7 +108,7 @@ void gemv_f32(const float* w, int64_t rows, int64_t cols, const float* x, float*
 
 // Bytes by which products with weights ask for memory ahead, into the second cache: the processor's
 // own prefetching stops at the borders of its pages of 4 KiB.
-constexpr int64_t kAhead = 2048;
+constexpr int64_t kAhead = 8192;
 /// Asks for `bytes` at p + kAhead; that there is nothing does no harm.
 inline void prefetch_ahead(const void* p, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64)

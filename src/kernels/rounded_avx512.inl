@@ -54,10 +54,8 @@ inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles, N
     for (int c = 0; c < C && dim % 2 != 0; ++c) {
         const VecF last = load_bf16(tiles + (c * dim + dim - 1) * kTileTokens);
         for (int r = 0; r < R; ++r) {
-            float x = 0;
-            const uint32_t bits = static_cast<uint32_t>(q[r * kRowSize + dim - 1]) << 16;
-            __builtin_memcpy(&x, &bits, 4);
-            sums[r][c] = _mm512_fmadd_ps(_mm512_set1_ps(x), last, sums[r][c]);
+            sums[r][c] =
+                _mm512_fmadd_ps(broadcast_bf16(q[r * kRowSize + dim - 1]), last, sums[r][c]);
         }
     }
 // Rolled up, the loop would need the sums in memory, and so would the one above.

@@ -34,10 +34,30 @@ inline void map(float* x, int64_t n, Fn fn) {
     if (i < n) store_some(x + i, fn(load_some(x + i, n - i, 0)), n - i);
 }
 
-float exp_sum(float* x, int64_t n, float shift) noexcept {
+/// Asks for memory a line or less at a time.
+class SlowReadAhead {
+public:
+    /// In `steps` steps; where there are fewer steps than lines, for the first lines only.
+    SlowReadAhead(SoonRead soon, int64_t steps)
+        : at_(static_cast<const char*>(soon.data)),
+          step_(soon.bytes / steps < 64 ? soon.bytes / steps : 64) {}
+    void operator()() {
+        __builtin_prefetch(at_, 0, 2);
+        at_ += step_;
+    }
+
+private:
+    const char* at_;
+    int64_t step_;
+};
+
+/// exp_sum() that calls step() for each vector.
+template <typename Step>
+inline float exp_sum_with(float* x, int64_t n, float shift, Step step) {
     VecF sum = {};
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
+        step();
         const VecF e = exp_to_88(load(x + i) - shift);
         store(x + i, e);
         sum += e;
@@ -50,12 +70,17 @@ float exp_sum(float* x, int64_t n, float shift) noexcept {
     return horizontal_sum(sum);
 }
 
+float exp_sum(float* x, int64_t n, float shift) noexcept {
+    return exp_sum_with(x, n, shift, [] {});
+}
+
 void scale(float* x, int64_t n, float factor) noexcept {
     map(x, n, [factor](VecF v) { return v * factor; });
 }
 
 void online_softmax(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
-                    float* sums, float* acc, int64_t dim) noexcept {
+                    float* sums, float* acc, int64_t dim, SoonRead soon) noexcept {
+    SlowReadAhead read_ahead(soon, rows * ((n + kLanes - 1) / kLanes));
     for (int64_t r = 0; r < rows; ++r) {
         float* x = scores + r * stride;
         const float top = max(x, n);
@@ -65,7 +90,7 @@ void online_softmax(float* scores, int64_t stride, int64_t rows, int64_t n, floa
             scale(acc + r * dim, dim, factor[0]);
             tops[r] = top;
         }
-        sums[r] += exp_sum(x, n, tops[r]);
+        sums[r] += exp_sum_with(x, n, tops[r], [&] { read_ahead(); });
     }
 }
 

@@ -263,7 +263,7 @@ TEST_P(Kernels, OnlineSoftmaxOfPartsIsSoftmaxOfAll) {
                 const auto before = scores;
                 if (weigh) {
                     GetParam()->online_softmax(scores.data(), kStride, kRows, n, tops.data(),
-                                               sums.data(), acc.data(), kDim);
+                                               sums.data(), acc.data(), kDim, {});
                 }
                 for (int64_t r = 0; r < kRows; ++r) {
                     const auto row = static_cast<size_t>(r);
