@@ -1,6 +1,7 @@
 #include "kvcache/low_rank_codec.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -23,6 +24,42 @@ std::vector<float> transposed(const Tensor& matrix) {
     return out;
 }
 
+/// y [rows, out] += x [rows, in] · M [in, out], by the kernel of weighted sums: rows of M are its
+/// tokens. Much faster for the few queries of a KV head than a dot product for each number of y.
+class RowProduct {
+public:
+    /// M stays where it is and must outlive this.
+    RowProduct(const float* matrix, int64_t in, int64_t out) : matrix_(matrix), in_(in), out_(out) {
+        if (in % kTileTokens == 0) return;
+        last_rows_.resize(static_cast<size_t>(kTileTokens * out));
+        std::copy_n(matrix + whole() * out, (in - whole()) * out, last_rows_.begin());
+    }
+
+    void add(const float* x, int64_t rows, float* y) const {
+        kernels().sum_f32(x, in_, rows, out_, {matrix_, whole() / kTileTokens}, y, out_);
+        if (last_rows_.empty()) return;
+        // What is no whole tile, followed by zeros.
+        for (int64_t r = 0; r < rows; r += kRows) {
+            const int64_t count = std::min(kRows, rows - r);
+            std::array<float, kRows * kTileTokens> last{};
+            for (int64_t i = 0; i < count; ++i)
+                std::copy_n(x + (r + i) * in_ + whole(), in_ - whole(),
+                            last.begin() + i * kTileTokens);
+            kernels().sum_f32(last.data(), kTileTokens, count, out_, {last_rows_.data(), 1},
+                              y + r * out_, out_);
+        }
+    }
+
+private:
+    static constexpr int64_t kRows = 8;
+    [[nodiscard]] int64_t whole() const { return in_ / kTileTokens * kTileTokens; }
+
+    const float* matrix_;
+    int64_t in_;
+    int64_t out_;
+    std::vector<float> last_rows_;  // [16, out], zeros behind those there are
+};
+
 /// What keys and values share: the two maps and the tiles of coordinates.
 struct LowRank {
     LowRank(const CodecSpec& spec, const CodecContext& context)
@@ -30,8 +67,9 @@ struct LowRank {
           encode(codec_tensor(spec, "encode", {context.dim, -1}, context)),
           rank(encode->dim(1)),
           decode(codec_tensor(spec, "decode", {rank, context.dim}, context)),
-          encode_rows(transposed(*encode)),
           decode_rows(transposed(*decode)),
+          encode_product(encode->f32().data(), dim, rank),
+          decode_product(decode->f32().data(), rank, dim),
           tiles{codec_dtype(spec, context), rank} {
         if (rank < 1)
             throw UsageError("codec 'low_rank' of rank 0", context.where,
@@ -41,25 +79,29 @@ struct LowRank {
     }
 
     void to_coords(const float* x, float* coords) const {
-        kernels().gemv_f32(encode_rows.data(), rank, dim, x, coords);
+        std::fill_n(coords, rank, 0.0f);
+        encode_product.add(x, 1, coords);
     }
     void from_coords(const float* coords, float* x) const {
-        kernels().gemv_f32(decode_rows.data(), dim, rank, coords, x);
+        std::fill_n(x, dim, 0.0f);
+        decode_product.add(coords, 1, x);
     }
 
     int64_t dim;
     std::shared_ptr<const Tensor> encode;  // [dim, rank]
     int64_t rank;
     std::shared_ptr<const Tensor> decode;  // [rank, dim]
-    std::vector<float> encode_rows;        // [rank, dim]
     std::vector<float> decode_rows;        // [dim, rank]
+    RowProduct encode_product;
+    RowProduct decode_product;
     FloatTiles tiles;
     LinearMaps maps;
 };
 
 class LowRankKeyCodec : public KeyCodec {
 public:
-    LowRankKeyCodec(const CodecSpec& spec, const CodecContext& context) : map_(spec, context) {}
+    LowRankKeyCodec(const CodecSpec& spec, const CodecContext& context)
+        : map_(spec, context), query_product_(map_.decode_rows.data(), map_.dim, map_.rank) {}
 
     [[nodiscard]] int64_t tile_bytes() const override { return map_.tiles.tile_bytes(); }
     [[nodiscard]] std::optional<LinearMaps> linear_maps() const override { return map_.maps; }
@@ -85,10 +127,8 @@ public:
     [[nodiscard]] int64_t query_dim() const override { return map_.rank; }
     void prepare_queries(const float* q, int64_t rows, float* prepared) const override {
         // q · k' = q · (c decode) = (q decodeᵀ) · c
-        for (int64_t r = 0; r < rows; ++r) {
-            kernels().gemv_f32(map_.decode->f32().data(), map_.rank, map_.dim, q + r * map_.dim,
-                               prepared + r * map_.rank);
-        }
+        std::fill_n(prepared, rows * map_.rank, 0.0f);
+        query_product_.add(q, rows, prepared);
     }
     void score(const float* prepared, int64_t rows, Tiles tiles, const int32_t*, float* out,
                int64_t out_stride, Scratch&) const override {
@@ -97,6 +137,9 @@ public:
 
 protected:
     LowRank map_;
+
+private:
+    RowProduct query_product_;  // with decodeᵀ
 };
 
 /// Coordinates of keys before rotation: scoring rebuilds a few tiles of keys at a time, rotates
@@ -231,12 +274,8 @@ public:
                     float* acc) const override {
         map_.tiles.sum(p, p_stride, rows, tiles, acc);
     }
-    void finish(const float* acc, int64_t rows, float* out, Scratch& scratch) const override {
-        float* value = scratch.floats(0, map_.dim);
-        for (int64_t r = 0; r < rows; ++r) {
-            map_.from_coords(acc + r * map_.rank, value);
-            for (int64_t i = 0; i < map_.dim; ++i) out[r * map_.dim + i] += value[i];
-        }
+    void finish(const float* acc, int64_t rows, float* out, Scratch&) const override {
+        map_.decode_product.add(acc, rows, out);
     }
 
 private:
