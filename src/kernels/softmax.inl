@@ -37,9 +37,10 @@ inline void map(float* x, int64_t n, Fn fn) {
 /// Asks for memory a line or less at a time.
 class SlowReadAhead {
 public:
-    /// In `steps` steps; where there are fewer steps than lines, for the first lines only.
-    SlowReadAhead(SoonRead soon, int64_t steps)
-        : at_(static_cast<const char*>(soon.data)),
+    /// In `steps` steps; where there are fewer steps than lines, for the first lines only. `here`
+    /// is asked for where there is nothing else: an address of no memory costs a look-up each time.
+    SlowReadAhead(SoonRead soon, int64_t steps, const void* here)
+        : at_(static_cast<const char*>(soon.data == nullptr ? here : soon.data)),
           step_(soon.bytes / steps < 64 ? soon.bytes / steps : 64) {}
     void operator()() {
         __builtin_prefetch(at_, 0, 2);
@@ -80,7 +81,7 @@ void scale(float* x, int64_t n, float factor) noexcept {
 
 void online_softmax(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
                     float* sums, float* acc, int64_t dim, SoonRead soon) noexcept {
-    SlowReadAhead read_ahead(soon, rows * ((n + kLanes - 1) / kLanes));
+    SlowReadAhead read_ahead(soon, rows * ((n + kLanes - 1) / kLanes), scores);
     for (int64_t r = 0; r < rows; ++r) {
         float* x = scores + r * stride;
         const float top = max(x, n);
