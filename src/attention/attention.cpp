@@ -121,9 +121,10 @@ struct Part {
     AttentionState state;  ///< of a block in several parts
 };
 
-/// The part's state: each segment in its codec's space, then merged in the values' space.
-void attend_part(const Part& part, std::span<const PageView> pages, const ScoreOptions& options,
-                 const AttentionState& state, Scratch& scratch) {
+/// The part's state: each segment in its codec's space, then merged in the values' space. `after`
+/// is the page that the thread will probably read after the part's last one, or null.
+void attend_part(const Part& part, std::span<const PageView> pages, const PageView* after,
+                 const ScoreOptions& options, const AttentionState& state, Scratch& scratch) {
     const QueryBlock& block = part.block;
     state.clear();
     const float* q = gather_queries(block, options.softmax_scale, scratch);
@@ -150,7 +151,9 @@ void attend_part(const Part& part, std::span<const PageView> pages, const ScoreO
                           options.softcap, scratch);
         for (size_t p = 0; p < run.size(); ++p) {
             const PageView& page = run[p];
-            const PageView* next = p + 1 < run.size() ? &run[p + 1] : nullptr;
+            const int64_t following = begin + static_cast<int64_t>(p) + 1;
+            const PageView* next =
+                following < part.end ? &pages[static_cast<size_t>(following)] : after;
             // Half of the values: sums ask for the rest.
             const SoonRead soon = next == nullptr
                                       ? SoonRead{}
@@ -274,9 +277,10 @@ public:
         list_pages();
         make_parts();
         const auto num_parts = std::ssize(m_.parts);
-        parallel_for_dynamic(num_parts, [&](int64_t i, int thread) {
+        parallel_for_balanced(num_parts, [&](int64_t i, int thread) {
             // Late blocks see the most tokens: they go first, so that none is left over at the end.
-            run_part(m_.parts[static_cast<size_t>(num_parts - 1 - i)],
+            const auto at = static_cast<size_t>(num_parts - 1 - i);
+            run_part(m_.parts[at], at > 0 ? first_page(m_.parts[at - 1]) : nullptr,
                      m_.threads[static_cast<size_t>(thread)]);
         });
         observe();
@@ -383,18 +387,22 @@ private:
         return std::span(m_.parts).subspan(begin, end - begin);
     }
 
-    void run_part(const Part& part, Scratch& scratch) {
+    [[nodiscard]] const PageView* first_page(const Part& part) const {
+        return part.begin < part.end ? &m_.pages[static_cast<size_t>(part.begin)] : nullptr;
+    }
+
+    void run_part(const Part& part, const PageView* after, Scratch& scratch) {
         const auto parts = parts_of(part.block_index);
         if (parts.size() == 1) {
             const int64_t rows = part.block.rows();
             const int64_t dim = part.block.task->out_dim;
             const AttentionState state =
                 make_state(scratch.floats(kBlockState, state_floats(rows, dim)), rows, dim);
-            attend_part(part, m_.pages, options_, state, scratch);
+            attend_part(part, m_.pages, after, options_, state, scratch);
             finish(part.block, state);
             return;
         }
-        attend_part(part, m_.pages, options_, part.state, scratch);
+        attend_part(part, m_.pages, after, options_, part.state, scratch);
         // Whoever is last merges, always in the same order.
         if (--m_.parts_left[static_cast<size_t>(part.block_index)] > 0) return;
         for (const Part& other : parts.subspan(1)) parts[0].state.merge(other.state);

@@ -23,7 +23,7 @@ void fork_join(int threads, const std::function<void(int thread)>& fn);
 /// Whether this thread runs the function of one.
 bool in_fork_join();
 
-constexpr int kMaxRanges = 64;
+constexpr int kMaxRanges = 128;
 /// Indices that are left of a thread's range, on a cache line of their own.
 struct alignas(64) Range {
     std::atomic<int64_t> next = 0;
@@ -94,14 +94,15 @@ void parallel_for(int64_t n, Fn&& fn) {
     error.rethrow();
 }
 
-/// parallel_for for items of equal cost on cores that are not equally fast, because others use
-/// them, too: a thread that has ended its range takes indices of the others'. fn may not depend on
-/// which thread runs it.
+/// parallel_for for cores that are not equally fast, because others use them, too: a thread that
+/// has ended its range takes indices of the others'. fn may not depend on which thread runs it.
+/// `fn(i, thread)` with thread in [0, num_threads()).
 template <typename Fn>
 void parallel_for_balanced(int64_t n, Fn&& fn) {
-    const auto threads = static_cast<int>(std::min<int64_t>(n, num_threads()));
-    if (threads <= 1 || threads > detail::kMaxRanges || in_parallel()) {
-        parallel_for(n, fn);
+    const auto threads =
+        static_cast<int>(std::min<int64_t>({n, num_threads(), detail::kMaxRanges}));
+    if (threads <= 1 || in_parallel()) {
+        for (int64_t i = 0; i < n; ++i) fn(i, 0);
         return;
     }
     FirstError error;
@@ -115,7 +116,7 @@ void parallel_for_balanced(int64_t n, Fn&& fn) {
         for (int r = 0; r < threads; ++r) {
             detail::Range& range = ranges[static_cast<size_t>((thread + r) % threads)];
             for (int64_t i = range.next++; i < range.end; i = range.next++)
-                error.guard([&] { fn(i); });
+                error.guard([&] { fn(i, thread); });
         }
     });
     error.rethrow();

@@ -43,7 +43,7 @@ void forward_all(LinearInput& x, std::span<const LinearCall> calls) {
     }
     int64_t num_blocks = 0;
     for (const LinearCall& call : calls) num_blocks += call.layer->num_blocks();
-    parallel_for_balanced(num_blocks, [&](int64_t block) {
+    parallel_for_balanced(num_blocks, [&](int64_t block, int) {
         for (const LinearCall& call : calls) {
             if (block < call.layer->num_blocks()) {
                 call.layer->forward_block(block, x.f32(), x.num_tokens(), call.y);

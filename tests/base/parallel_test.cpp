@@ -15,7 +15,7 @@ TEST(Parallel, VisitsEveryIndexOnce) {
         std::vector<int> visits(static_cast<size_t>(n), 0);
         parallel_for(n, [&](int64_t i) { ++visits[static_cast<size_t>(i)]; });
         parallel_for_dynamic(n, [&](int64_t i, int) { ++visits[static_cast<size_t>(i)]; });
-        parallel_for_balanced(n, [&](int64_t i) { ++visits[static_cast<size_t>(i)]; });
+        parallel_for_balanced(n, [&](int64_t i, int) { ++visits[static_cast<size_t>(i)]; });
         EXPECT_EQ(visits, std::vector<int>(static_cast<size_t>(n), 3)) << n;
     }
 }
@@ -25,7 +25,7 @@ TEST(Parallel, AFreeThreadTakesWhatOthersHaveLeft) {
     if (num_threads() < 2) GTEST_SKIP() << "one thread";
     constexpr int64_t kItems = 64;
     std::atomic<int64_t> done = 0;
-    parallel_for_balanced(kItems, [&](int64_t i) {
+    parallel_for_balanced(kItems, [&](int64_t i, int) {
         while (i == 0 && done < kItems - 1) std::this_thread::yield();
         ++done;
     });
