@@ -1,50 +1,29 @@
 // Reading of memory ahead of its use. Included by kernels.inl.
 
-/// Asks memory for what a kernel will read, into the second cache: the first is smaller than a page
-/// of the cache of keys and values.
+// The nearest cache that has room for a page of the cache of keys and values beside what a kernel
+// works on, as
+// __builtin_prefetch counts: loads of AMX tiles are as fast from the second, other loads gain from
+// the first.
+#if defined(__AMX_BF16__)
+constexpr int kAskedFor = 2;
+#else
+constexpr int kAskedFor = 3;
+#endif
+
+/// Asks memory for the tiles that will be read after those that a kernel reads now. In their order
+/// in memory, whatever order these are read in: that is faster by a tenth.
 class ReadAhead {
 public:
-    /// Each line is asked for as long ahead as the next tiles are. With `in_order`, which says that
-    /// the tiles are read from end to end, only the first lines after each border of 4 KiB are: the
-    /// processor asks for the others itself, faster than it takes our requests.
-    ReadAhead(const Tiles& tiles, int64_t tile_bytes, bool in_order)
-        : in_order_(in_order),
-          end_(reinterpret_cast<intptr_t>(tiles.data) + tiles.count * tile_bytes) {
-        if (tiles.next == nullptr) return;
-        const auto next = reinterpret_cast<intptr_t>(tiles.next);
-        to_next_ = next - (in_order ? end_ : reinterpret_cast<intptr_t>(tiles.data));
-    }
-    /// What follows the line at p, which is read now. Does no harm where nothing follows.
-    void operator()(const void* p) const {
-        auto at = reinterpret_cast<intptr_t>(p);
-        if (in_order_) {
-            if (at % kBorder >= kFirstBytes) return;
-            at += kBorder;
-            if (at < end_) at -= to_next_;
-        }
-        __builtin_prefetch(reinterpret_cast<const char*>(at + to_next_), 0, 2);
+    /// Where nothing follows, the tiles that are read now are asked for, which does no harm.
+    explicit ReadAhead(const Tiles& tiles)
+        : at_(static_cast<const char*>(tiles.next == nullptr ? tiles.data : tiles.next)) {}
+    /// As many bytes as are read now.
+    void operator()(int64_t bytes) {
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at_ + i, 0, kAskedFor);
+        at_ += bytes;
     }
 
 private:
-    static constexpr intptr_t kBorder = 4096;
-    static constexpr intptr_t kFirstBytes = 512;
-    bool in_order_;
-    intptr_t end_;
-    intptr_t to_next_ = 0;
-};
-
-/// ReadAhead where every line is asked for: no branch between the products.
-class NextTiles {
-public:
-    explicit NextTiles(const Tiles& tiles)
-        : distance_(tiles.next == nullptr ? 0
-                                          : reinterpret_cast<intptr_t>(tiles.next) -
-                                                reinterpret_cast<intptr_t>(tiles.data)) {}
-    void operator()(const void* p) const {
-        __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<intptr_t>(p) + distance_),
-                           0, 2);
-    }
-
-private:
-    intptr_t distance_;
+    const char* at_;
 };

@@ -263,21 +263,6 @@ private:
     bool changed_ = false;
 };
 
-/// Asks for lines of the next tiles, one after another.
-class LinesAhead {
-public:
-    explicit LinesAhead(const Tiles& tiles)
-        : at_(static_cast<const char*>(tiles.next == nullptr ? tiles.data : tiles.next)) {}
-    void operator()(int64_t lines) {
-#pragma GCC unroll 8
-        for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(at_ + i * 64, 0, 2);
-        at_ += lines * 64;
-    }
-
-private:
-    const char* at_;
-};
-
 /// Scores of up to kFewRows rows of 2 coordinates or more.
 void score_few(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const Tiles& tiles,
                float* out, int64_t out_stride) {
@@ -296,7 +281,7 @@ void score_few(const float* q, int64_t q_stride, int64_t rows, int64_t dim, cons
     registers.load();
     _tile_loadd(4, rounded, row_size * 2);
     _tile_loadd(5, rounded + full * kTileDepth, row_size * 2);
-    LinesAhead ahead(tiles);
+    ReadAhead ahead(tiles);
     const auto* data = static_cast<const uint16_t*>(tiles.data);
     // Two tiles at a time, whose sums do not wait for each other.
     for (int64_t t = 0; t < tiles.count; t += 2) {
@@ -312,14 +297,14 @@ void score_few(const float* q, int64_t q_stride, int64_t rows, int64_t dim, cons
             _tile_dpbf16ps(0, 4, 6);
             _tile_loadd(6, right + at * kTileTokens, 64);
             _tile_dpbf16ps(1, 4, 6);
-            ahead(2 * kTileRows);
+            ahead(2 * kTileRows * 64);
         }
         const int64_t at = full * kTileDepth;
         _tile_loadd(7, left + at * kTileTokens, 64);
         _tile_dpbf16ps(0, 5, 7);
         _tile_loadd(7, right + at * kTileTokens, 64);
         _tile_dpbf16ps(1, 5, 7);
-        ahead(2 * rest + dim % 2);
+        ahead((2 * rest + dim % 2) * 64);
         float* to = out + t * kTileTokens;
         _tile_stored(0, to, out_stride * 4);
         if (second) _tile_stored(1, to + kTileTokens, out_stride * 4);
@@ -348,7 +333,7 @@ struct FewSums {
 
     /// F tiles of 16 columns from `column` on, and behind them the last columns, if kLast.
     template <int F, bool kLast>
-    void pass(int64_t column, LinesAhead& ahead) const {
+    void pass(int64_t column, ReadAhead& ahead) const {
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(3);
@@ -358,17 +343,17 @@ struct FewSums {
             if constexpr (F > 0) {
                 _tile_loadd(6, at, dim * 4);
                 _tile_dpbf16ps(0, 4, 6);
-                ahead(kTileRows);
+                ahead(kTileRows * 64);
             }
             if constexpr (F > 1) {
                 _tile_loadd(6, at + kTileRows, dim * 4);
                 _tile_dpbf16ps(1, 4, 6);
-                ahead(kTileRows);
+                ahead(kTileRows * 64);
             }
             if constexpr (kLast) {
                 _tile_loadd(2, at + F * kTileRows, dim * 4);
                 _tile_dpbf16ps(3, 4, 2);
-                ahead(dim - column - F * kTileRows);
+                ahead((dim - column - F * kTileRows) * 64);
             }
         }
         if constexpr (F > 0) add(0, column, kAllLanes);
@@ -388,7 +373,7 @@ struct FewSums {
         }
     }
 
-    void run(LinesAhead& ahead) const {
+    void run(ReadAhead& ahead) const {
         const int64_t width = dim - (dim - 1) / kTileRows * kTileRows;  // of the last columns
         FewRegisters registers(rows);
         registers.set(2, kTileRows, width * 4);
@@ -417,7 +402,7 @@ void sum_few(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const 
     const auto* pairs = static_cast<const uint32_t*>(tiles.data);
     const int64_t tokens = tiles.count * kTileTokens;
     alignas(64) uint16_t rounded[kFewRows * kFewTokens];
-    LinesAhead ahead(tiles);
+    ReadAhead ahead(tiles);
     for (int64_t first = 0; first < tokens; first += kFewTokens) {
         const int64_t n = tokens - first < kFewTokens ? tokens - first : kFewTokens;
         for (int64_t r = 0; r < rows; ++r)

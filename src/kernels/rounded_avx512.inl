@@ -10,6 +10,10 @@ constexpr int64_t kSumTokens = 256;  // whose weights are rounded at a time
 constexpr int64_t kRowSize = kMaxRoundedDim + 32;
 // Sums that must run side by side, because each waits six cycles for its last product.
 constexpr int kMinSums = 6;
+constexpr int kSumRegisters = 28;  // of 32: the others hold what is added
+// From so many rows on, decoding reads tiles from end to end where it can: that costs more loads of
+// numbers of rows, which then hide behind the products.
+constexpr int kInOrderRows = 6;
 
 inline __m512bh as_pairs(__m512i bits) { return reinterpret_cast<const __m512bh&>(bits); }
 /// The pair at p in all lanes.
@@ -34,23 +38,22 @@ inline void for_rounded_rows(int64_t rows, Pass pass) {
     for_row_blocks<kRoundedRows>(0, rows, block);
 }
 
-/// Scores of C tiles for R rows (bf16, kRowSize apart).
+/// Scores of C tiles for R rows (bf16, kRowSize apart). kAhead: it reads ahead.
 template <int R, int C, bool kAhead>
-inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles, NextTiles read_ahead,
-                        float* out, int64_t out_stride) {
+inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles,
+                        ReadAhead& read_ahead, float* out, int64_t out_stride) {
     __m512 sums[R][C] = {};
     for (int64_t i = 0; i + 2 <= dim; i += 2) {
+        if constexpr (kAhead) read_ahead(C * 64);
         __m512bh keys[C];
-        for (int c = 0; c < C; ++c) {
-            const uint16_t* line = tiles + (c * dim + i) * kTileTokens;
-            if constexpr (kAhead) read_ahead(line);
-            keys[c] = as_pairs(_mm512_loadu_si512(line));
-        }
+        for (int c = 0; c < C; ++c)
+            keys[c] = as_pairs(_mm512_loadu_si512(tiles + (c * dim + i) * kTileTokens));
         for (int r = 0; r < R; ++r) {
             const __m512bh pair = broadcast_pair(q + r * kRowSize + i);
             for (int c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], keys[c], pair);
         }
     }
+    if (kAhead && dim % 2 != 0) read_ahead(C * 32);
     for (int c = 0; c < C && dim % 2 != 0; ++c) {
         const VecF last = load_bf16(tiles + (c * dim + dim - 1) * kTileTokens);
         for (int r = 0; r < R; ++r) {
@@ -69,18 +72,19 @@ inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles, N
 void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim, const Tiles& tiles,
                    float* out, int64_t out_stride) {
     const auto* data = static_cast<const uint16_t*>(tiles.data);
-    const NextTiles read_ahead(tiles);
     alignas(64) uint16_t rounded[kRoundedRows * kRowSize];
     for_rounded_rows(rows, [&]<int R, bool kAhead>(int64_t row) {
         for (int64_t r = 0; r < R; ++r)
             round_row(q + (row + r) * q_stride, dim, rounded + r * kRowSize, (dim + 1) / 2 * 2);
+        ReadAhead read_ahead(tiles);
         const auto score = [&]<int C>(int64_t t) {
             score_pairs<R, C, kAhead>(rounded, dim, data + t * dim * kTileTokens, read_ahead,
                                       out + row * out_stride + t * kTileTokens, out_stride);
         };
+        constexpr bool kOneByOne = kAhead && R >= kInOrderRows;
         int64_t t = 0;
-        for (; t + 2 <= tiles.count; t += 2) score.template operator()<2>(t);
-        if (t < tiles.count) score.template operator()<1>(t);
+        for (; t + 2 <= tiles.count && !kOneByOne; t += 2) score.template operator()<2>(t);
+        for (; t < tiles.count; ++t) score.template operator()<1>(t);
     });
 }
 
@@ -93,23 +97,22 @@ struct RoundedSum {
     int64_t dim;
     float* acc;
     int64_t acc_stride;
-    NextTiles read_ahead;
 
     /// Columns from `column` on: C vectors, of which the last may be cut off.
     template <int R, int C, bool kAhead>
-    void pass(int64_t column) const {
+    void pass(int64_t column, ReadAhead& read_ahead) const {
         constexpr int kChains = R * C < kMinSums ? 2 : 1;
-        const __mmask16 last_lanes = first_lanes(dim - column - (C - 1) * kLanes);
+        const int64_t width = dim - column < C * kLanes ? dim - column : C * kLanes;
+        const __mmask16 last_lanes = first_lanes(width - (C - 1) * kLanes);
         const auto lanes = [&](int c) { return c == C - 1 ? last_lanes : kAllLanes; };
         __m512 sums[kChains][R][C] = {};
         for (int64_t s = 0; s < steps; s += kChains) {
             for (int k = 0; k < kChains; ++k) {
                 const uint32_t* line = pairs + (s + k) * dim + column;
                 __m512bh values[C];
-                for (int c = 0; c < C; ++c) {
-                    if constexpr (kAhead) read_ahead(line + c * kLanes);
+                if constexpr (kAhead) read_ahead(width * 4);
+                for (int c = 0; c < C; ++c)
                     values[c] = as_pairs(_mm512_maskz_loadu_epi32(lanes(c), line + c * kLanes));
-                }
                 for (int r = 0; r < R; ++r) {
                     const __m512bh weights = broadcast_pair(p + r * kRowSize + 2 * (s + k));
                     for (int c = 0; c < C; ++c)
@@ -130,28 +133,31 @@ struct RoundedSum {
     }
 
     template <int R, bool kAhead>
-    void run() const {
+    void run(ReadAhead& read_ahead) const {
         int64_t column = 0;
-        for (; column + kLanes < dim; column += 2 * kLanes) pass<R, 2, kAhead>(column);
-        if (column < dim) pass<R, 1, kAhead>(column);
+        if constexpr (kAhead && R >= kInOrderRows && R * 4 <= kSumRegisters) {
+            for (; column + 3 * kLanes < dim; column += 4 * kLanes)
+                pass<R, 4, kAhead>(column, read_ahead);
+        }
+        for (; column + kLanes < dim; column += 2 * kLanes) pass<R, 2, kAhead>(column, read_ahead);
+        if (column < dim) pass<R, 1, kAhead>(column, read_ahead);
     }
 };
 
 void sum_rounded(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const Tiles& tiles,
                  float* acc, int64_t acc_stride) {
     const auto* pairs = static_cast<const uint32_t*>(tiles.data);
-    const NextTiles read_ahead(tiles);
     const int64_t tokens = tiles.count * kTileTokens;
     alignas(64) uint16_t rounded[kRoundedRows * kRowSize];
     for_rounded_rows(rows, [&]<int R, bool kAhead>(int64_t row) {
+        ReadAhead read_ahead(tiles);
         for (int64_t first = 0; first < tokens; first += kSumTokens) {
             const int64_t n = tokens - first < kSumTokens ? tokens - first : kSumTokens;
             for (int64_t r = 0; r < R; ++r)
                 round_row(p + (row + r) * p_stride + first, n, rounded + r * kRowSize, n);
             const RoundedSum sum{
-                rounded,    n / 2,     pairs + first / 2 * dim, dim, acc + row * acc_stride,
-                acc_stride, read_ahead};
-            sum.template run<R, kAhead>();
+                rounded, n / 2, pairs + first / 2 * dim, dim, acc + row * acc_stride, acc_stride};
+            sum.template run<R, kAhead>(read_ahead);
         }
     });
 }

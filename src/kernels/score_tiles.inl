@@ -2,10 +2,10 @@
 
 template <int R>
 inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const float* tile,
-                           const ReadAhead& read_ahead, float* out, int64_t out_stride) {
+                           ReadAhead& read_ahead, float* out, int64_t out_stride) {
     VecF sum[R][kTileVecs] = {};
     for (int64_t i = 0; i < dim; ++i) {
-        read_ahead(tile + i * kTileTokens);
+        read_ahead(kTileTokens * 4);
         for (int v = 0; v < kTileVecs; ++v) {
             const VecF key = load(tile + i * kTileTokens + v * kLanes);
             for (int r = 0; r < R; ++r) sum[r][v] += q[r * q_stride + i] * key;
@@ -19,7 +19,7 @@ inline void score_tile_f32(const float* q, int64_t q_stride, int64_t dim, const 
 /// T tiles at once, so that an element of q, once it is in a register, meets several keys.
 template <int R, int T>
 inline void score_tiles_bf16(const float* q, int64_t q_stride, int64_t dim, const uint16_t* tiles,
-                             const ReadAhead& read_ahead, float* out, int64_t out_stride) {
+                             ReadAhead& read_ahead, float* out, int64_t out_stride) {
     constexpr int kVecs = T * kTileVecs;
     // With few sums one chain of additions for each would be slower than memory.
     constexpr int kChains = R * kVecs <= kMaxRows ? 2 : 1;
@@ -31,7 +31,7 @@ inline void score_tiles_bf16(const float* q, int64_t q_stride, int64_t dim, cons
     for (int64_t i = 0; i + 2 <= dim; i += 2) {
         VecF first[kVecs];
         VecF second[kVecs];
-        for (int t = 0; t < T; ++t) read_ahead(tiles + (i / 2 * T + t) * 2 * kTileTokens);
+        read_ahead(T * 2 * kTileTokens * 2);
         for (int v = 0; v < kVecs; ++v) {
             const VecU pairs = load(reinterpret_cast<const uint32_t*>(at(i, v)));
             first[v] = low_half(pairs);
@@ -45,9 +45,7 @@ inline void score_tiles_bf16(const float* q, int64_t q_stride, int64_t dim, cons
         }
     }
     if (dim % 2 != 0) {
-        // As long as half a line in each tile.
-        for (int t = 0; t < (T + 1) / 2; ++t)
-            read_ahead(tiles + T * (dim - 1) * kTileTokens + t * 2 * kTileTokens);
+        read_ahead(T * kTileTokens * 2);
         for (int v = 0; v < kVecs; ++v) {
             const VecF key = load_bf16(tiles + v / kTileVecs * tile_size + (dim - 1) * kTileTokens +
                                        v % kTileVecs * kLanes);
@@ -66,8 +64,8 @@ inline void score_tiles_bf16(const float* q, int64_t q_stride, int64_t dim, cons
 void score_f32(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Tiles tiles, float* out,
                int64_t out_stride) noexcept {
     const auto* data = static_cast<const float*>(tiles.data);
-    const ReadAhead read_ahead(tiles, dim * kTileTokens * 4, false);
     auto block = [&]<int R>(int64_t row) {
+        ReadAhead read_ahead(tiles);
         for (int64_t t = 0; t < tiles.count; ++t) {
             score_tile_f32<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
                               read_ahead, out + row * out_stride + t * kTileTokens, out_stride);
@@ -84,9 +82,9 @@ void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Til
         return;
     }
     auto block = [&]<int R>(int64_t row) {
-        // With few rows memory is the limit, and reading in order the fastest.
+        // With few rows memory is the limit, and one stream of it is read faster than two.
         constexpr int kTogether = kTileVecs > 1 || R <= 2 ? 1 : 2;
-        const ReadAhead read_ahead(tiles, dim * kTileTokens * 2, R <= 2 && dim == 4 * kLanes);
+        ReadAhead read_ahead(tiles);
         const auto score = [&]<int T>(int64_t t) {
             score_tiles_bf16<R, T>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
                                    read_ahead, out + row * out_stride + t * kTileTokens,

@@ -45,21 +45,18 @@ struct WeightedSum {
     int64_t dim;
     Values values;
     int64_t steps;
-    ReadAhead read_ahead;
     float* acc;
     int64_t acc_stride;
 
     /// C whole vectors of columns from `column` on, then H half vectors from `half` on, for R rows.
     /// The last vector may overlap columns that are done: its lanes before `skip` do not count.
     template <int R, int C, int H>
-    void pass(int64_t column, int64_t half, int skip) const {
+    void pass(int64_t column, int64_t half, int skip, ReadAhead& read_ahead) const {
         constexpr int kTokens = Values::kTokens;
         VecF sum[C + 1][R] = {};
         VecHalfF half_sum[R] = {};
         for (int64_t s = 0; s < steps; ++s) {
-            const auto* place = values.data + s * dim + column;
-            for (int c = 0; c < C; ++c) read_ahead(place + c * kLanes);
-            if constexpr (H > 0) read_ahead(place + C * kLanes);
+            read_ahead((C * kLanes + H * kLanes / 2 - skip) * 4);
             VecF tokens[C + 1][kTokens];
             for (int c = 0; c < C; ++c) values.load(s, dim, column + c * kLanes, tokens[c]);
             VecHalfF half_tokens[kTokens];
@@ -84,16 +81,17 @@ struct WeightedSum {
     /// Whole vectors from `column` on, C at a time where there are so many, and a half one after
     /// them if `half` columns are left. Returns the first column that is not done.
     template <int R, int C>
-    int64_t whole(int64_t column, int64_t half) const {
+    int64_t whole(int64_t column, int64_t half, ReadAhead& read_ahead) const {
         constexpr int64_t kWidth = C * kLanes;
         for (; column + kWidth <= dim; column += kWidth) {
             if (half > 0 && column + kWidth + half == dim) {
-                pass<R, C, 1>(column, dim - kLanes / 2, static_cast<int>(kLanes / 2 - half));
+                pass<R, C, 1>(column, dim - kLanes / 2, static_cast<int>(kLanes / 2 - half),
+                              read_ahead);
                 return dim;
             }
-            pass<R, C, 0>(column, 0, 0);
+            pass<R, C, 0>(column, 0, 0, read_ahead);
         }
-        if constexpr (C > 1) return whole<R, C / 2>(column, half);
+        if constexpr (C > 1) return whole<R, C / 2>(column, half, read_ahead);
         return column;
     }
 
@@ -104,18 +102,18 @@ struct WeightedSum {
     }
 
     template <int R>
-    void run() const {
+    void run(ReadAhead read_ahead) const {
         constexpr int kHalf = kLanes / 2;
         constexpr int kTogether = together<R>();
         const int64_t rest = dim % kLanes;
-        const int64_t column = whole<R, kTogether>(0, rest <= kHalf ? rest : 0);
+        const int64_t column = whole<R, kTogether>(0, rest <= kHalf ? rest : 0, read_ahead);
         if (column == dim) return;
         const auto left = static_cast<int>(dim - column);
         if (dim >= kLanes) {
-            pass<R, 1, 0>(dim - kLanes, 0, kLanes - left);
+            pass<R, 1, 0>(dim - kLanes, 0, kLanes - left, read_ahead);
         } else if (dim >= kHalf) {
-            pass<R, 0, 1>(0, 0, 0);
-            if (dim > kHalf) pass<R, 0, 1>(kLanes, dim - kHalf, kLanes - left);
+            pass<R, 0, 1>(0, 0, 0, read_ahead);
+            if (dim > kHalf) pass<R, 0, 1>(kLanes, dim - kHalf, kLanes - left, read_ahead);
         } else {
             for (int r = 0; r < R; ++r) {
                 for (int64_t c = 0; c < dim; ++c) {
@@ -134,13 +132,9 @@ inline void sum_tiles(const float* p, int64_t p_stride, int64_t rows, int64_t di
                       const Tiles& tiles, float* acc, int64_t acc_stride) {
     const int64_t steps = tiles.count * kTileTokens / Values::kTokens;
     auto block = [&]<int R>(int64_t row) {
-        using Sum = WeightedSum<Values>;
-        // With few rows memory is the limit.
-        const bool in_order = R <= 2 && dim == Sum::template together<R>() * kLanes;
-        const ReadAhead read_ahead(tiles, dim * kTileTokens * 4 / Values::kTokens, in_order);
-        const Sum sum{p + row * p_stride,     p_stride,  dim, values, steps, read_ahead,
-                      acc + row * acc_stride, acc_stride};
-        sum.template run<R>();
+        const WeightedSum<Values> sum{p + row * p_stride,     p_stride,  dim, values, steps,
+                                      acc + row * acc_stride, acc_stride};
+        sum.template run<R>(ReadAhead(tiles));
     };
     for_row_blocks<kMaxRows>(0, rows, block);
 }
