@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "attention/soon_reads.h"
 #include "bench/micro/benches.h"
 
 namespace lowkey::bench {
@@ -53,19 +54,24 @@ void attend_pages(benchmark::State& state, const KernelTable& table, int64_t row
     std::vector<float> tops(size(rows), 100.0f);
     std::vector<float> sums(size(rows));
     std::vector<float> acc(size(rows * value_dim));
+    const auto view = [&](const std::byte* keys) {
+        return PageView{.keys = keys,
+                        .values = keys + tiles * key_bytes,
+                        .key_bytes = tiles * key_bytes,
+                        .value_bytes = tiles * (tile_bytes - key_bytes),
+                        .num_tokens = tokens};
+    };
     int64_t i = 0;
     measure(state, static_cast<double>(tiles * tile_bytes),
             2.0 * static_cast<double>(rows * tokens * (key_dim + value_dim)), [&] {
-                const std::byte* keys = pages.page(i);
-                const std::byte* next = pages.page(++i);
-                const int64_t values_at = tiles * key_bytes;
-                table.score_bf16(q.data(), key_dim, rows, key_dim, {keys, tiles, next},
+                const PageView page = view(pages.page(i));
+                const SoonReads soon = share_out(view(pages.page(++i)), page, rows);
+                table.score_bf16(q.data(), key_dim, rows, key_dim, {page.keys, tiles, soon.scores},
                                  scores.data(), tokens);
                 table.online_softmax(scores.data(), tokens, rows, tokens, tops.data(), sums.data(),
-                                     acc.data(), value_dim,
-                                     {next + values_at, tiles * (tile_bytes - key_bytes) / 2});
+                                     acc.data(), value_dim, soon.softmax);
                 table.sum_bf16(scores.data(), tokens, rows, value_dim,
-                               {keys + values_at, tiles, next + values_at}, acc.data(), value_dim);
+                               {page.values, tiles, soon.sums}, acc.data(), value_dim);
             });
 }
 

@@ -7,6 +7,7 @@
 
 #include "attention/attention_state.h"
 #include "attention/page_scores.h"
+#include "attention/soon_reads.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/kernels.h"
@@ -154,22 +155,18 @@ void attend_part(const Part& part, std::span<const PageView> pages, const PageVi
             const int64_t following = begin + static_cast<int64_t>(p) + 1;
             const PageView* next =
                 following < part.end ? &pages[static_cast<size_t>(following)] : after;
-            // Half of the values: sums ask for the rest.
-            const SoonRead soon = next == nullptr
-                                      ? SoonRead{}
-                                      : SoonRead{next->values, next->num_tokens / kTileTokens *
-                                                                   value.tile_bytes() / 2};
-            const auto done = scores.compute(page, next, [&](const PageScores::Seen& seen) {
+            const SoonReads soon = next == nullptr ? SoonReads{} : share_out(*next, page, rows);
+            const auto done = scores.compute(page, soon.scores, [&](const PageScores::Seen& seen) {
                 const auto row = static_cast<size_t>(seen.first_row);
                 kernels().online_softmax(seen.scores + seen.begin, seen.stride, seen.num_rows,
                                          seen.end - seen.begin, &sums.max[row], &sums.sum[row],
-                                         sums.acc.data() + seen.first_row * sum_dim, sum_dim, soon);
+                                         sums.acc.data() + seen.first_row * sum_dim, sum_dim,
+                                         soon.softmax);
             });
             if (done.num_rows == 0) continue;
-            value.accumulate(
-                done.scores, done.stride, done.num_rows,
-                {page.values, done.num_tiles, next == nullptr ? nullptr : next->values},
-                sums.acc.data() + done.first_row * sum_dim);
+            value.accumulate(done.scores, done.stride, done.num_rows,
+                             {page.values, done.num_tiles, soon.sums},
+                             sums.acc.data() + done.first_row * sum_dim);
         }
 
         const AttentionState finished{
@@ -219,7 +216,7 @@ void observe_page(const ObservedPage& observed, const RowStats& stats, const Sco
                           prepare_queries(block, observed.segment, q, scratch), options.softcap,
                           scratch);
         const int64_t first_row = block.begin * task.group_size;
-        scores.compute(observed.page, nullptr, [&](const PageScores::Seen& seen) {
+        scores.compute(observed.page, {}, [&](const PageScores::Seen& seen) {
             for (int64_t r = 0; r < seen.num_rows; ++r) {
                 float* x = seen.scores + r * seen.stride;
                 const auto at = static_cast<size_t>(first_row + seen.first_row + r);

@@ -70,10 +70,9 @@ public:
         int64_t end;
     };
     /// Calls visit(seen) for the rows of the block that see tokens of the page: scores biased, -inf
-    /// where a token between is not seen. Scores of all other slots and rows are 0. `next` is the
-    /// page that will be read after this one, or null.
+    /// where a token between is not seen. Scores of all other slots and rows are 0.
     template <typename Visit>
-    Rows compute(const PageView& page, const PageView* next, Visit visit) {
+    Rows compute(const PageView& page, SoonRead soon, Visit visit) {
         const AttentionTask& task = *block_.task;
         const int64_t group = task.group_size;
         const int64_t first_position = task.first_position + block_.begin;  // of row 0
@@ -104,8 +103,8 @@ public:
         if (key.before_rotation()) fill_positions(page, rows.stride);
         rows.scores = scratch_.floats(kScores, rows.num_rows * rows.stride);
         key.score(prepared_ + rows.first_row * key.query_dim(), rows.num_rows,
-                  {page.keys, rows.num_tiles, next == nullptr ? nullptr : next->keys},
-                  positions_.data(), rows.scores, rows.stride, scratch_);
+                  {page.keys, rows.num_tiles, soon}, positions_.data(), rows.scores, rows.stride,
+                  scratch_);
         if (all_see_all(page, first_position + first_token, last_position)) {
             if (softcap_ > 0) kernels().softcap(rows.scores, rows.num_rows * rows.stride, softcap_);
             for (int64_t r = 0; r < rows.num_rows && page.num_tokens < rows.stride; ++r) {

@@ -129,8 +129,7 @@ int64_t step_cache_bytes(const SequenceCache& cache) {
             const HeadCache& head = cache.head(layer, h);
             for (int64_t segment = 0; segment < head.num_segments(); ++segment) {
                 head.segment_pages(segment, pages);
-                for (const PageView& page : pages)
-                    bytes += tiles_for(page.num_tokens) * head.segment(segment).tile_bytes();
+                for (const PageView& page : pages) bytes += page.key_bytes + page.value_bytes;
             }
         }
     }

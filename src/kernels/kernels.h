@@ -23,19 +23,18 @@ inline constexpr int kTileTokens = 16;
 inline constexpr int kPackedRows = 64;
 inline constexpr int kPackedCols = 32;
 
+/// Memory that will be read soon: a kernel asks for it while it works on something else, evenly
+/// over that. Of more bytes than it works on, only the first. Empty: none.
+struct SoonRead {
+    const void* data = nullptr;
+    int64_t bytes = 0;
+};
+
 /// Tiles that follow each other without gaps.
 struct Tiles {
     const void* data;
     int64_t count;
-    /// As many bytes that will be read soon: a kernel asks for them from memory while it reads
-    /// these. Null: not known.
-    const void* next = nullptr;
-};
-
-/// Memory that will be read soon, for a kernel to ask for while it computes. Empty: none.
-struct SoonRead {
-    const void* data = nullptr;
-    int64_t bytes = 0;
+    SoonRead soon = {};
 };
 
 /// The inner loops, compiled once per instruction set. They know tiles and numbers, nothing of
@@ -74,8 +73,7 @@ struct KernelTable {
     float (*exp_sum)(float* x, int64_t n, float shift) noexcept;
     /// One step of softmax over a sequence that comes in parts, for `rows` rows of n > 0 scores:
     /// top = max(top, scores), what was summed before shrinks by exp(old top - top), scores become
-    /// exp(score - top) and are added to sum. tops, sums [rows]; acc [rows, dim]. It reads no
-    /// memory of its own, so it can ask for what will be read after it.
+    /// exp(score - top) and are added to sum. tops, sums [rows]; acc [rows, dim].
     void (*online_softmax)(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
                            float* sums, float* acc, int64_t dim, SoonRead soon) noexcept;
     /// Σ x[i] and Σ (x[i] - shift)², in f64.

@@ -1,29 +1,31 @@
 // Reading of memory ahead of its use. Included by kernels.inl.
 
-// The nearest cache that has room for a page of the cache of keys and values beside what a kernel
-// works on, as
-// __builtin_prefetch counts: loads of AMX tiles are as fast from the second, other loads gain from
-// the first.
+// The cache that memory is asked into, as __builtin_prefetch counts. Loads of AMX tiles are as fast
+// from the second one, others gain from the first.
 #if defined(__AMX_BF16__)
-constexpr int kAskedFor = 2;
+constexpr int kAskedInto = 2;
 #else
-constexpr int kAskedFor = 3;
+constexpr int kAskedInto = 3;
 #endif
 
-/// Asks memory for the tiles that will be read after those that a kernel reads now. In their order
-/// in memory, whatever order these are read in: that is faster by a tenth.
+/// Asks for memory while a kernel works on other bytes: in its order, whatever order those are
+/// worked on in, and spread evenly over them.
 class ReadAhead {
 public:
-    /// Where nothing follows, the tiles that are read now are asked for, which does no harm.
-    explicit ReadAhead(const Tiles& tiles)
-        : at_(static_cast<const char*>(tiles.next == nullptr ? tiles.data : tiles.next)) {}
-    /// As many bytes as are read now.
+    /// `bytes` > 0 at `here` are worked on meanwhile. They are asked for where there is nothing
+    /// else, which costs nothing: an address of no memory would cost a look-up each time.
+    ReadAhead(SoonRead soon, const void* here, int64_t bytes)
+        : at_(static_cast<const char*>(soon.data == nullptr ? here : soon.data)),
+          scale_(soon.bytes < bytes ? soon.bytes * kOne / bytes : kOne) {}
+    /// So many bytes are worked on now.
     void operator()(int64_t bytes) {
 #pragma GCC unroll 8
-        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at_ + i, 0, kAskedFor);
-        at_ += bytes;
+        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at_ + i, 0, kAskedInto);
+        at_ += bytes * scale_ / kOne;
     }
 
 private:
+    static constexpr int64_t kOne = 256;
     const char* at_;
+    int64_t scale_;
 };

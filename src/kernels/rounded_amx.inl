@@ -281,7 +281,7 @@ void score_few(const float* q, int64_t q_stride, int64_t rows, int64_t dim, cons
     registers.load();
     _tile_loadd(4, rounded, row_size * 2);
     _tile_loadd(5, rounded + full * kTileDepth, row_size * 2);
-    ReadAhead ahead(tiles);
+    ReadAhead ahead(tiles.soon, tiles.data, tiles.count * dim * kTileTokens * 2);
     const auto* data = static_cast<const uint16_t*>(tiles.data);
     // Two tiles at a time, whose sums do not wait for each other.
     for (int64_t t = 0; t < tiles.count; t += 2) {
@@ -402,7 +402,7 @@ void sum_few(const float* p, int64_t p_stride, int64_t rows, int64_t dim, const 
     const auto* pairs = static_cast<const uint32_t*>(tiles.data);
     const int64_t tokens = tiles.count * kTileTokens;
     alignas(64) uint16_t rounded[kFewRows * kFewTokens];
-    ReadAhead ahead(tiles);
+    ReadAhead ahead(tiles.soon, tiles.data, tiles.count * dim * kTileTokens * 2);
     for (int64_t first = 0; first < tokens; first += kFewTokens) {
         const int64_t n = tokens - first < kFewTokens ? tokens - first : kFewTokens;
         for (int64_t r = 0; r < rows; ++r)

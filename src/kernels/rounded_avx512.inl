@@ -76,7 +76,7 @@ void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim, 
     for_rounded_rows(rows, [&]<int R, bool kAhead>(int64_t row) {
         for (int64_t r = 0; r < R; ++r)
             round_row(q + (row + r) * q_stride, dim, rounded + r * kRowSize, (dim + 1) / 2 * 2);
-        ReadAhead read_ahead(tiles);
+        ReadAhead read_ahead(tiles.soon, tiles.data, tiles.count * dim * kTileTokens * 2);
         const auto score = [&]<int C>(int64_t t) {
             score_pairs<R, C, kAhead>(rounded, dim, data + t * dim * kTileTokens, read_ahead,
                                       out + row * out_stride + t * kTileTokens, out_stride);
@@ -150,7 +150,7 @@ void sum_rounded(const float* p, int64_t p_stride, int64_t rows, int64_t dim, co
     const int64_t tokens = tiles.count * kTileTokens;
     alignas(64) uint16_t rounded[kRoundedRows * kRowSize];
     for_rounded_rows(rows, [&]<int R, bool kAhead>(int64_t row) {
-        ReadAhead read_ahead(tiles);
+        ReadAhead read_ahead(tiles.soon, tiles.data, tiles.count * dim * kTileTokens * 2);
         for (int64_t first = 0; first < tokens; first += kSumTokens) {
             const int64_t n = tokens - first < kSumTokens ? tokens - first : kSumTokens;
             for (int64_t r = 0; r < R; ++r)

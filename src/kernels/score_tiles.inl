@@ -65,7 +65,7 @@ void score_f32(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Tile
                int64_t out_stride) noexcept {
     const auto* data = static_cast<const float*>(tiles.data);
     auto block = [&]<int R>(int64_t row) {
-        ReadAhead read_ahead(tiles);
+        ReadAhead read_ahead(tiles.soon, data, tiles.count * dim * kTileTokens * 4);
         for (int64_t t = 0; t < tiles.count; ++t) {
             score_tile_f32<R>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
                               read_ahead, out + row * out_stride + t * kTileTokens, out_stride);
@@ -84,7 +84,7 @@ void score_bf16(const float* q, int64_t q_stride, int64_t rows, int64_t dim, Til
     auto block = [&]<int R>(int64_t row) {
         // With few rows memory is the limit, and one stream of it is read faster than two.
         constexpr int kTogether = kTileVecs > 1 || R <= 2 ? 1 : 2;
-        ReadAhead read_ahead(tiles);
+        ReadAhead read_ahead(tiles.soon, data, tiles.count * dim * kTileTokens * 2);
         const auto score = [&]<int T>(int64_t t) {
             score_tiles_bf16<R, T>(q + row * q_stride, q_stride, dim, data + t * dim * kTileTokens,
                                    read_ahead, out + row * out_stride + t * kTileTokens,

@@ -34,24 +34,6 @@ inline void map(float* x, int64_t n, Fn fn) {
     if (i < n) store_some(x + i, fn(load_some(x + i, n - i, 0)), n - i);
 }
 
-/// Asks for memory a line or less at a time.
-class SlowReadAhead {
-public:
-    /// In `steps` steps; where there are fewer steps than lines, for the first lines only. `here`
-    /// is asked for where there is nothing else: an address of no memory costs a look-up each time.
-    SlowReadAhead(SoonRead soon, int64_t steps, const void* here)
-        : at_(static_cast<const char*>(soon.data == nullptr ? here : soon.data)),
-          step_(soon.bytes / steps < 64 ? soon.bytes / steps : 64) {}
-    void operator()() {
-        __builtin_prefetch(at_, 0, 2);
-        at_ += step_;
-    }
-
-private:
-    const char* at_;
-    int64_t step_;
-};
-
 /// exp_sum() that calls step() for each vector.
 template <typename Step>
 inline float exp_sum_with(float* x, int64_t n, float shift, Step step) {
@@ -81,7 +63,7 @@ void scale(float* x, int64_t n, float factor) noexcept {
 
 void online_softmax(float* scores, int64_t stride, int64_t rows, int64_t n, float* tops,
                     float* sums, float* acc, int64_t dim, SoonRead soon) noexcept {
-    SlowReadAhead read_ahead(soon, rows * ((n + kLanes - 1) / kLanes), scores);
+    ReadAhead read_ahead(soon, scores, rows * n * 4);
     for (int64_t r = 0; r < rows; ++r) {
         float* x = scores + r * stride;
         const float top = max(x, n);
@@ -91,7 +73,7 @@ void online_softmax(float* scores, int64_t stride, int64_t rows, int64_t n, floa
             scale(acc + r * dim, dim, factor[0]);
             tops[r] = top;
         }
-        sums[r] += exp_sum_with(x, n, tops[r], [&] { read_ahead(); });
+        sums[r] += exp_sum_with(x, n, tops[r], [&] { read_ahead(kLanes * 4); });
     }
 }
 

@@ -134,7 +134,8 @@ inline void sum_tiles(const float* p, int64_t p_stride, int64_t rows, int64_t di
     auto block = [&]<int R>(int64_t row) {
         const WeightedSum<Values> sum{p + row * p_stride,     p_stride,  dim, values, steps,
                                       acc + row * acc_stride, acc_stride};
-        sum.template run<R>(ReadAhead(tiles));
+        sum.template run<R>(ReadAhead(tiles.soon, tiles.data,
+                                      tiles.count * dim * kTileTokens * 4 / Values::kTokens));
     };
     for_row_blocks<kMaxRows>(0, rows, block);
 }

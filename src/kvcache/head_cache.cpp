@@ -345,14 +345,29 @@ int64_t HeadCache::query_shift(int64_t i, int64_t position) const {
     return std::max<int64_t>(0, position - nearest);
 }
 
+namespace {
+
+PageView view(const SegmentLayout& segment, const std::byte* keys, const std::byte* values,
+              int64_t num_tokens) {
+    const int64_t tiles = (num_tokens + kTileTokens - 1) / kTileTokens;
+    return {.keys = keys,
+            .values = values,
+            .key_bytes = tiles * segment.key->tile_bytes(),
+            .value_bytes = tiles * segment.value->tile_bytes(),
+            .num_tokens = num_tokens};
+}
+
+}  // namespace
+
 void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) const {
     pages.clear();
     if (is_sinks(segment)) {
         const int64_t count = std::min(num_tokens_, layout_->num_sinks);
         if (count == 0 || !first_page_needed_) return;
         const std::byte* keys = pages_[0].data();
-        pages.push_back({keys, keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(), count,
-                         first_position_});
+        pages.push_back(view(layout_->sinks, keys,
+                             keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(), count));
+        pages.back().first_position = first_position_;
         return;
     }
     const int64_t slots = body_slots();
@@ -360,10 +375,10 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
         const TilePlace at = place(begin / kTileTokens);
         const int64_t room = (at.page_tiles - at.tile) * kTileTokens;
         const int64_t count = std::min(slots - begin, room);
-        pages.push_back({at.keys + at.tile * layout_->body.key->tile_bytes(),
-                         at.values + at.tile * layout_->body.value->tile_bytes(), count,
-                         first_position_ + layout_->num_sinks + begin,
-                         layout_->selects() ? slot_positions_.data() + begin : nullptr});
+        pages.push_back(view(layout_->body, at.keys + at.tile * layout_->body.key->tile_bytes(),
+                             at.values + at.tile * layout_->body.value->tile_bytes(), count));
+        pages.back().first_position = first_position_ + layout_->num_sinks + begin;
+        if (layout_->selects()) pages.back().positions = slot_positions_.data() + begin;
         begin += count;
     }
 }

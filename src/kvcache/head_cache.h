@@ -13,6 +13,8 @@ namespace lowkey {
 struct PageView {
     const std::byte* keys = nullptr;
     const std::byte* values = nullptr;
+    int64_t key_bytes = 0;  ///< of the tiles that hold tokens
+    int64_t value_bytes = 0;
     int64_t num_tokens = 0;
     int64_t first_position = 0;  ///< of tokens in order
     /// [num_tokens] of tokens in any order; null: they follow each other from first_position.

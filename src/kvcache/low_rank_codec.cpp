@@ -200,13 +200,13 @@ private:
     // Their keys, in f32, fit the first cache.
     static constexpr int64_t kBlockTiles = 4;
 
-    /// One of some tiles, and what is read as long after it as it is after the first.
+    /// One of some tiles, and its share of what is read soon.
     [[nodiscard]] Tiles tile_at(const Tiles& tiles, int64_t i) const {
-        const auto at = [&](const void* data) -> const void* {
-            return data == nullptr ? nullptr
-                                   : static_cast<const std::byte*>(data) + i * tile_bytes();
-        };
-        return {at(tiles.data), 1, at(tiles.next)};
+        const auto* data = static_cast<const std::byte*>(tiles.data);
+        const auto* soon = static_cast<const std::byte*>(tiles.soon.data);
+        const int64_t begin = tiles.soon.bytes * i / tiles.count;
+        const int64_t end = tiles.soon.bytes * (i + 1) / tiles.count;
+        return {data + i * tile_bytes(), 1, {soon + begin, end - begin}};
     }
 
     /// Cosines and sines [pairs, 16] of a tile's positions.

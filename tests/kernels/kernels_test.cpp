@@ -195,24 +195,29 @@ TEST_P(Kernels, SumsWeighEveryValueOfEveryTile) {
     }
 }
 
-TEST_P(Kernels, WhatIsReadNextChangesNothing) {
+TEST_P(Kernels, WhatIsReadSoonChangesNothing) {
     constexpr int64_t kDim = 21, kTiles = 5, kTokens = kTiles * 16;
+    const auto keys = key_tiles_bf16(random_floats(kTokens * kDim, 41), kTiles, kDim);
+    const std::vector<uint16_t> soon(2 * keys.size());
+    const auto key_bytes = static_cast<int64_t>(2 * keys.size());
     for (const int64_t rows : {1, 7}) {
         const auto x = random_floats(rows * kTokens, 40);
-        const auto keys = key_tiles_bf16(random_floats(kTokens * kDim, 41), kTiles, kDim);
-        const std::vector<uint16_t> next(keys.size());
-        std::vector<float> scores(static_cast<size_t>(rows * kTokens)), scores_ahead(scores);
-        std::vector<float> acc(static_cast<size_t>(rows * kDim), 0), acc_ahead(acc);
-        GetParam()->score_bf16(x.data(), kDim, rows, kDim, {keys.data(), kTiles}, scores.data(),
-                               kTokens);
-        GetParam()->score_bf16(x.data(), kDim, rows, kDim, {keys.data(), kTiles, next.data()},
-                               scores_ahead.data(), kTokens);
-        EXPECT_EQ(scores, scores_ahead);
-        GetParam()->sum_bf16(x.data(), kTokens, rows, kDim, {keys.data(), kTiles}, acc.data(),
-                             kDim);
-        GetParam()->sum_bf16(x.data(), kTokens, rows, kDim, {keys.data(), kTiles, next.data()},
-                             acc_ahead.data(), kDim);
-        EXPECT_EQ(acc, acc_ahead);
+        const auto scores = [&](SoonRead ahead) {
+            std::vector<float> out(static_cast<size_t>(rows * kTokens));
+            GetParam()->score_bf16(x.data(), kDim, rows, kDim, {keys.data(), kTiles, ahead},
+                                   out.data(), kTokens);
+            return out;
+        };
+        const auto sums = [&](SoonRead ahead) {
+            std::vector<float> out(static_cast<size_t>(rows * kDim), 0);
+            GetParam()->sum_bf16(x.data(), kTokens, rows, kDim, {keys.data(), kTiles, ahead},
+                                 out.data(), kDim);
+            return out;
+        };
+        for (const int64_t bytes : {int64_t{1}, key_bytes / 3, key_bytes, 2 * key_bytes}) {
+            EXPECT_EQ(scores({}), scores({soon.data(), bytes}));
+            EXPECT_EQ(sums({}), sums({soon.data(), bytes}));
+        }
     }
 }
 
