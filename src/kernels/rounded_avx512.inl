@@ -8,12 +8,10 @@ constexpr int64_t kSumTokens = 256;  // whose weights are rounded at a time
 // From one rounded row to the next: a constant, so that one register addresses all of them, and no
 // power of two, so that they share no lines of the L1 cache.
 constexpr int64_t kRowSize = kMaxRoundedDim + 32;
-// Sums that must run side by side, because each waits six cycles for its last product.
-constexpr int kMinSums = 6;
+// Sums that must run side by side, because each waits six cycles for its last product and two
+// products may begin in each.
+constexpr int kMinSums = 12;
 constexpr int kSumRegisters = 28;  // of 32: the others hold what is added
-// From so many rows on, decoding reads tiles from end to end where it can: that costs more loads of
-// numbers of rows, which then hide behind the products.
-constexpr int kInOrderRows = 6;
 
 inline __m512bh as_pairs(__m512i bits) { return reinterpret_cast<const __m512bh&>(bits); }
 /// The pair at p in all lanes.
@@ -23,8 +21,9 @@ inline __m512bh broadcast_pair(const uint16_t* p) {
     return as_pairs(_mm512_set1_epi32(pair));
 }
 
-/// Calls pass.template operator()<R, kAhead>(row) over all rows. kAhead: it reads ahead, which only
-/// decoding needs: the many rows of a prompt pass over a page again and again.
+/// Calls pass.template operator()<R, kAhead>(row) over all rows. kAhead: it reads ahead, and tiles
+/// from end to end, which only decoding needs: the many rows of a prompt pass over a page again and
+/// again, and what they wait for is products.
 template <typename Pass>
 inline void for_rounded_rows(int64_t rows, Pass pass) {
     const bool ahead = rows <= kRoundedRows;
@@ -42,23 +41,40 @@ inline void for_rounded_rows(int64_t rows, Pass pass) {
 template <int R, int C, bool kAhead>
 inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles,
                         ReadAhead& read_ahead, float* out, int64_t out_stride) {
-    __m512 sums[R][C] = {};
-    for (int64_t i = 0; i + 2 <= dim; i += 2) {
+    constexpr int kChains = R * C < kMinSums ? 2 : 1;
+    __m512 chains[kChains][R][C] = {};
+    const auto add = [&](__m512(&sums)[R][C], int64_t i) {
         if constexpr (kAhead) read_ahead(C * 64);
         __m512bh keys[C];
         for (int c = 0; c < C; ++c)
             keys[c] = as_pairs(_mm512_loadu_si512(tiles + (c * dim + i) * kTileTokens));
+#pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
             const __m512bh pair = broadcast_pair(q + r * kRowSize + i);
             for (int c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], keys[c], pair);
         }
+    };
+    int64_t i = 0;
+    for (; i + 2 * kChains <= dim; i += 2 * kChains) {
+#pragma GCC unroll 2
+        for (int k = 0; k < kChains; ++k) add(chains[k], i + 2 * k);
     }
-    if (kAhead && dim % 2 != 0) read_ahead(C * 32);
-    for (int c = 0; c < C && dim % 2 != 0; ++c) {
-        const VecF last = load_bf16(tiles + (c * dim + dim - 1) * kTileTokens);
+    auto& sums = chains[0];
+    if (i + 2 <= dim) add(sums, i);
+    if constexpr (kChains > 1) {
+#pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-            sums[r][c] =
-                _mm512_fmadd_ps(broadcast_bf16(q[r * kRowSize + dim - 1]), last, sums[r][c]);
+            for (int c = 0; c < C; ++c) sums[r][c] += chains[1][r][c];
+        }
+    }
+    if (dim % 2 != 0) {
+        if constexpr (kAhead) read_ahead(C * 32);
+        VecF last[C];
+        for (int c = 0; c < C; ++c) last[c] = load_bf16(tiles + (c * dim + dim - 1) * kTileTokens);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            const VecF x = broadcast_bf16(q[r * kRowSize + dim - 1]);
+            for (int c = 0; c < C; ++c) sums[r][c] = _mm512_fmadd_ps(x, last[c], sums[r][c]);
         }
     }
 // Rolled up, the loop would need the sums in memory, and so would the one above.
@@ -81,9 +97,8 @@ void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim, 
             score_pairs<R, C, kAhead>(rounded, dim, data + t * dim * kTileTokens, read_ahead,
                                       out + row * out_stride + t * kTileTokens, out_stride);
         };
-        constexpr bool kOneByOne = kAhead && R >= kInOrderRows;
         int64_t t = 0;
-        for (; t + 2 <= tiles.count && !kOneByOne; t += 2) score.template operator()<2>(t);
+        for (; t + 2 <= tiles.count && !kAhead; t += 2) score.template operator()<2>(t);
         for (; t < tiles.count; ++t) score.template operator()<1>(t);
     });
 }
@@ -107,6 +122,7 @@ struct RoundedSum {
         const auto lanes = [&](int c) { return c == C - 1 ? last_lanes : kAllLanes; };
         __m512 sums[kChains][R][C] = {};
         for (int64_t s = 0; s < steps; s += kChains) {
+#pragma GCC unroll 2
             for (int k = 0; k < kChains; ++k) {
                 const uint32_t* line = pairs + (s + k) * dim + column;
                 __m512bh values[C];
@@ -135,7 +151,7 @@ struct RoundedSum {
     template <int R, bool kAhead>
     void run(ReadAhead& read_ahead) const {
         int64_t column = 0;
-        if constexpr (kAhead && R >= kInOrderRows && R * 4 <= kSumRegisters) {
+        if constexpr (kAhead && R * 4 <= kSumRegisters) {
             for (; column + 3 * kLanes < dim; column += 4 * kLanes)
                 pass<R, 4, kAhead>(column, read_ahead);
         }
