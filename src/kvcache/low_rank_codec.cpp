@@ -60,13 +60,20 @@ private:
     std::vector<float> last_rows_;  // [16, out], zeros behind those there are
 };
 
+/// The f32 tensor with elements that bf16 holds exactly.
+std::shared_ptr<const Tensor> rounded(const Tensor& tensor) {
+    return std::make_shared<const Tensor>(
+        Tensor::convert(Tensor::convert(tensor.view(), DType::kBF16).view(), DType::kF32));
+}
+
 /// What keys and values share: the two maps and the tiles of coordinates.
 struct LowRank {
-    LowRank(const CodecSpec& spec, const CodecContext& context)
+    /// `round_decode`: vectors are rebuilt by products of bf16.
+    LowRank(const CodecSpec& spec, const CodecContext& context, bool round_decode = false)
         : dim(context.dim),
           encode(codec_tensor(spec, "encode", {context.dim, -1}, context)),
           rank(encode->dim(1)),
-          decode(codec_tensor(spec, "decode", {rank, context.dim}, context)),
+          decode(decode_map(spec, {rank, context.dim}, context, round_decode)),
           decode_rows(transposed(*decode)),
           encode_product(encode->f32().data(), dim, rank),
           decode_product(decode->f32().data(), rank, dim),
@@ -76,6 +83,12 @@ struct LowRank {
                              "use a rank of at least 1");
         maps = {encode, decode,
                 CodecSpec{"dense", {{"dtype", std::string(dtype_name(tiles.dtype))}}, {}}};
+    }
+
+    static std::shared_ptr<const Tensor> decode_map(const CodecSpec& spec, const Shape& shape,
+                                                    const CodecContext& context, bool round) {
+        auto map = codec_tensor(spec, "decode", shape, context);
+        return round ? rounded(*map) : map;
     }
 
     void to_coords(const float* x, float* coords) const {
@@ -100,8 +113,9 @@ struct LowRank {
 
 class LowRankKeyCodec : public KeyCodec {
 public:
-    LowRankKeyCodec(const CodecSpec& spec, const CodecContext& context)
-        : map_(spec, context), query_product_(map_.decode_rows.data(), map_.dim, map_.rank) {}
+    LowRankKeyCodec(const CodecSpec& spec, const CodecContext& context, bool round_decode = false)
+        : map_(spec, context, round_decode),
+          query_product_(map_.decode_rows.data(), map_.dim, map_.rank) {}
 
     [[nodiscard]] int64_t tile_bytes() const override { return map_.tiles.tile_bytes(); }
     [[nodiscard]] std::optional<LinearMaps> linear_maps() const override { return map_.maps; }
@@ -146,8 +160,10 @@ private:
 /// them to their positions, and lets all query rows meet them while they are in the first cache.
 class UnrotatedLowRankKeyCodec final : public LowRankKeyCodec {
 public:
+    /// Kernels may multiply coordinates in bf16 by rows of bf16: the map is of such numbers, so
+    /// that what is rebuilt is the same for all of them, and for decode().
     UnrotatedLowRankKeyCodec(const CodecSpec& spec, const CodecContext& context)
-        : LowRankKeyCodec(spec, context),
+        : LowRankKeyCodec(spec, context, codec_dtype(spec, context) == DType::kBF16),
           rotary_(context.rotary),
           dense_{DType::kF32, context.dim} {
         const std::vector<double> frequencies = rope_frequencies(rotary_->config());
@@ -157,10 +173,6 @@ public:
                 turn_sin_.push_back(static_cast<float>(std::sin(t * frequency)));
             }
         }
-        // Kernels may multiply coordinates in bf16 by rows of bf16; what is rebuilt is then the
-        // same for all of them.
-        if (map_.tiles.dtype != DType::kBF16) return;
-        for (float& x : map_.decode_rows) x = to_f32(to_bf16(x));
     }
 
     [[nodiscard]] bool before_rotation() const override { return true; }
