@@ -67,8 +67,12 @@ int64_t HeadCache::shared_pages_to_replace() const {
 }
 
 void HeadCache::reserve(int64_t num_tokens, int64_t entering) {
-    const int64_t total = num_tokens_ + num_tokens;
+    int64_t total = num_tokens_ + num_tokens;
     if (total == 0) return;
+    // A body that forgets nothing takes the pages of its whole prompt at once: as neighbours they
+    // are read faster than between those of other heads.
+    if (num_tokens > 0 && !layout_->selects() && layout_->window(prompt_tokens_) == 0)
+        total = std::max(total, prompt_tokens_);
     if (first_page_needed_ && (layout_->num_sinks > 0 || layout_->compensates()))
         take_page(0, layout_->compensates() || num_tokens_ < layout_->num_sinks);
     if (layout_->selects()) {

@@ -73,7 +73,8 @@ public:
     [[nodiscard]] int64_t prompt_tokens() const { return prompt_tokens_; }
 
     /// Takes the pages that appending so many tokens needs: to a body that selects, `entering` of
-    /// them. Throws BudgetError; what was taken stays taken.
+    /// them; to one that forgets nothing, all that its prompt will need. Throws BudgetError; what
+    /// was taken stays taken.
     void reserve(int64_t num_tokens) { reserve(num_tokens, num_tokens); }
     void reserve(int64_t num_tokens, int64_t entering);
     /// Appends tokens (the codec takes the keys it wants). The pages must have been reserved. Heads

@@ -91,6 +91,35 @@ TEST(SequenceCache, PositionsStartWhereTheSequenceDoes) {
     EXPECT_EQ(pages[0].num_tokens, 2);
 }
 
+TEST(SequenceCache, PagesOfAPromptThatIsKeptWholeAreNeighbours) {
+    CachePlan plan = CachePlan::dense(1, 3);
+    plan.layers[0][2].policy = {"window", {{"window", int64_t{128}}}};
+    const auto layout = std::make_shared<const CacheLayout>(plan, test::shape(3, 64, DType::kBF16));
+    PagePool pool(int64_t{64} * kPageBytes);
+    SequenceCache cache(layout, pool);
+    const int64_t total = 1024;
+    const int64_t chunk = 256;
+    const auto x = random_floats(chunk * 64, 3);
+    for (int64_t first = 0; first < total; first += chunk) {
+        for (int64_t h = 0; h < 3; ++h) {
+            HeadCache& head = cache.head(0, h);
+            head.begin_prompt(total);
+            head.reserve(chunk);
+            head.append({x.data(), x.data(), 64, x.data(), 64, chunk});
+            head.forget(first + chunk);
+        }
+    }
+    std::vector<PageView> pages;
+    for (int64_t h = 0; h < 2; ++h) {
+        cache.head(0, h).segment_pages(0, pages);
+        for (size_t i = 1; i < pages.size(); ++i)
+            EXPECT_EQ(pages[i].keys, pages[i - 1].keys + kPageBytes);
+    }
+    // A window's pages come and go.
+    EXPECT_LT(cache.head(0, 2).num_pages(), cache.head(0, 0).num_pages());
+    EXPECT_EQ(pool.allocated_bytes(), layout->bytes_for(total));
+}
+
 TEST(SequenceCache, AFullPoolIsABudgetError) {
     const auto layout = std::make_shared<const CacheLayout>(CachePlan::dense(1, 2),
                                                             test::shape(2, 64, DType::kBF16));
