@@ -7,6 +7,20 @@
 #include "base/error.h"
 
 namespace lowkey {
+namespace {
+
+/// Slots from the first of `keys` and `values` on.
+PageView view(const SegmentLayout& segment, const std::byte* keys, const std::byte* values,
+              int64_t num_tokens) {
+    const int64_t tiles = tiles_for(num_tokens);
+    return {.keys = keys,
+            .values = values,
+            .key_bytes = tiles * segment.key->tile_bytes(),
+            .value_bytes = tiles * segment.value->tile_bytes(),
+            .num_tokens = num_tokens};
+}
+
+}  // namespace
 
 TokenRows TokenRows::slice(int64_t first, int64_t count) const {
     TokenRows rows = *this;
@@ -348,20 +362,6 @@ int64_t HeadCache::query_shift(int64_t i, int64_t position) const {
         first_position_ + layout_->num_sinks + layout_->window(prompt_tokens_) - 1;
     return std::max<int64_t>(0, position - nearest);
 }
-
-namespace {
-
-PageView view(const SegmentLayout& segment, const std::byte* keys, const std::byte* values,
-              int64_t num_tokens) {
-    const int64_t tiles = (num_tokens + kTileTokens - 1) / kTileTokens;
-    return {.keys = keys,
-            .values = values,
-            .key_bytes = tiles * segment.key->tile_bytes(),
-            .value_bytes = tiles * segment.value->tile_bytes(),
-            .num_tokens = num_tokens};
-}
-
-}  // namespace
 
 void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) const {
     pages.clear();
