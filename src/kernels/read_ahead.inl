@@ -1,11 +1,11 @@
 // Reading of memory ahead of its use. Included by kernels.inl.
 
-// The cache that memory is asked into, as __builtin_prefetch counts. Loads of AMX tiles are as fast
-// from the second one, others gain from the first.
+// Which cache __builtin_prefetch brings memory into: loads of AMX tiles are as fast from the second
+// (2), others gain from the first (3).
 #if defined(__AMX_BF16__)
-constexpr int kAskedInto = 2;
+constexpr int kPrefetchLocality = 2;
 #else
-constexpr int kAskedInto = 3;
+constexpr int kPrefetchLocality = 3;
 #endif
 
 /// Asks for memory while a kernel works on other bytes: in its order, whatever order those are
@@ -20,7 +20,7 @@ public:
     /// So many bytes are worked on now.
     void operator()(int64_t bytes) {
 #pragma GCC unroll 8
-        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at_ + i, 0, kAskedInto);
+        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at_ + i, 0, kPrefetchLocality);
         at_ += bytes * scale_ / kOne;
     }
 

@@ -37,7 +37,7 @@ inline void for_rounded_rows(int64_t rows, Pass pass) {
     for_row_blocks<kRoundedRows>(0, rows, block);
 }
 
-/// Scores of C tiles for R rows (bf16, kRowSize apart). kAhead: it reads ahead.
+/// Scores of C tiles for R rows (bf16, kRowSize apart).
 template <int R, int C, bool kAhead>
 inline void score_pairs(const uint16_t* q, int64_t dim, const uint16_t* tiles,
                         ReadAhead& read_ahead, float* out, int64_t out_stride) {
@@ -97,8 +97,10 @@ void score_rounded(const float* q, int64_t q_stride, int64_t rows, int64_t dim, 
             score_pairs<R, C, kAhead>(rounded, dim, data + t * dim * kTileTokens, read_ahead,
                                       out + row * out_stride + t * kTileTokens, out_stride);
         };
+        constexpr int kTogether = kAhead ? 1 : 2;
         int64_t t = 0;
-        for (; t + 2 <= tiles.count && !kAhead; t += 2) score.template operator()<2>(t);
+        for (; t + kTogether <= tiles.count; t += kTogether)
+            score.template operator()<kTogether>(t);
         for (; t < tiles.count; ++t) score.template operator()<1>(t);
     });
 }

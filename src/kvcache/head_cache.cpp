@@ -10,8 +10,8 @@ namespace lowkey {
 namespace {
 
 /// Slots from the first of `keys` and `values` on.
-PageView view(const SegmentLayout& segment, const std::byte* keys, const std::byte* values,
-              int64_t num_tokens) {
+PageView page_view(const SegmentLayout& segment, const std::byte* keys, const std::byte* values,
+                   int64_t num_tokens) {
     const int64_t tiles = tiles_for(num_tokens);
     return {.keys = keys,
             .values = values,
@@ -83,8 +83,8 @@ int64_t HeadCache::shared_pages_to_replace() const {
 void HeadCache::reserve(int64_t num_tokens, int64_t entering) {
     int64_t total = num_tokens_ + num_tokens;
     if (total == 0) return;
-    // A body that forgets nothing takes the pages of its whole prompt at once: as neighbours they
-    // are read faster than between those of other heads.
+    // A body that forgets nothing takes the pages of its whole prompt at once, with its first
+    // tokens: as neighbours they are read faster than between those of other heads.
     if (num_tokens > 0 && !layout_->selects() && layout_->window(prompt_tokens_) == 0)
         total = std::max(total, prompt_tokens_);
     if (first_page_needed_ && (layout_->num_sinks > 0 || layout_->compensates()))
@@ -369,8 +369,9 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
         const int64_t count = std::min(num_tokens_, layout_->num_sinks);
         if (count == 0 || !first_page_needed_) return;
         const std::byte* keys = pages_[0].data();
-        pages.push_back(view(layout_->sinks, keys,
-                             keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(), count));
+        pages.push_back(page_view(layout_->sinks, keys,
+                                  keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(),
+                                  count));
         pages.back().first_position = first_position_;
         return;
     }
@@ -379,8 +380,9 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
         const TilePlace at = place(begin / kTileTokens);
         const int64_t room = (at.page_tiles - at.tile) * kTileTokens;
         const int64_t count = std::min(slots - begin, room);
-        pages.push_back(view(layout_->body, at.keys + at.tile * layout_->body.key->tile_bytes(),
-                             at.values + at.tile * layout_->body.value->tile_bytes(), count));
+        pages.push_back(page_view(layout_->body,
+                                  at.keys + at.tile * layout_->body.key->tile_bytes(),
+                                  at.values + at.tile * layout_->body.value->tile_bytes(), count));
         pages.back().first_position = first_position_ + layout_->num_sinks + begin;
         if (layout_->selects()) pages.back().positions = slot_positions_.data() + begin;
         begin += count;

@@ -60,10 +60,14 @@ private:
     std::vector<float> last_rows_;  // [16, out], zeros behind those there are
 };
 
-/// The f32 tensor with elements that bf16 holds exactly.
-std::shared_ptr<const Tensor> rounded(const Tensor& tensor) {
-    return std::make_shared<const Tensor>(
-        Tensor::convert(Tensor::convert(tensor.view(), DType::kBF16).view(), DType::kF32));
+/// The map [rank, dim] that turns coordinates back, in f32. `round`: its numbers are those that
+/// bf16 holds.
+std::shared_ptr<const Tensor> decode_map(const CodecSpec& spec, int64_t rank,
+                                         const CodecContext& context, bool round) {
+    auto map = codec_tensor(spec, "decode", {rank, context.dim}, context);
+    if (!round) return map;
+    const Tensor rounded = Tensor::convert(map->view(), DType::kBF16);
+    return std::make_shared<const Tensor>(Tensor::convert(rounded.view(), DType::kF32));
 }
 
 /// What keys and values share: the two maps and the tiles of coordinates.
@@ -73,7 +77,7 @@ struct LowRank {
         : dim(context.dim),
           encode(codec_tensor(spec, "encode", {context.dim, -1}, context)),
           rank(encode->dim(1)),
-          decode(decode_map(spec, {rank, context.dim}, context, round_decode)),
+          decode(decode_map(spec, rank, context, round_decode)),
           decode_rows(transposed(*decode)),
           encode_product(encode->f32().data(), dim, rank),
           decode_product(decode->f32().data(), rank, dim),
@@ -83,12 +87,6 @@ struct LowRank {
                              "use a rank of at least 1");
         maps = {encode, decode,
                 CodecSpec{"dense", {{"dtype", std::string(dtype_name(tiles.dtype))}}, {}}};
-    }
-
-    static std::shared_ptr<const Tensor> decode_map(const CodecSpec& spec, const Shape& shape,
-                                                    const CodecContext& context, bool round) {
-        auto map = codec_tensor(spec, "decode", shape, context);
-        return round ? rounded(*map) : map;
     }
 
     void to_coords(const float* x, float* coords) const {
