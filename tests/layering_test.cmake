@@ -1,5 +1,5 @@
 # A folder of src includes only itself and folders above it in this list: cmake -DSOURCE_DIR=... -P layering_test.cmake
-set(layers base kernels tensor io jinja tokenizer kvcache attention model engine chat compress eval api cli)
+set(layers base kernels tensor io jinja tokenizer kvcache attention model engine chat compress report eval api cli)
 # Of the public headers (include/lowkey) api includes all; the others share what these define.
 set(shared_headers error.h cache.h generation.h)
 

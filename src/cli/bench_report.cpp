@@ -9,8 +9,8 @@
 #include "base/phase_times.h"
 #include "base/size.h"
 #include "cli/command.h"
-#include "eval/line_plot.h"
 #include "kernels/kernels.h"
+#include "report/line_plot.h"
 
 namespace lowkey::cli {
 namespace {

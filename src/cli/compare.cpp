@@ -13,7 +13,7 @@
 #include "cli/item_run.h"
 #include "eval/comparison.h"
 #include "eval/perplexity.h"
-#include "eval/plan_summary.h"
+#include "report/plan_summary.h"
 
 namespace lowkey::cli {
 namespace {

@@ -10,10 +10,10 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "eval/plan_summary.h"
-#include "eval/report_html.h"
-#include "eval/report_markdown.h"
 #include "kernels/kernels.h"
+#include "report/html.h"
+#include "report/markdown.h"
+#include "report/plan_summary.h"
 
 namespace lowkey::cli {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "base/size.h"
 #include "cli/comparison_output.h"
-#include "eval/comparison_verdict.h"
+#include "report/comparison_verdict.h"
 
 namespace lowkey::cli {
 namespace {

@@ -10,7 +10,7 @@
 #include "compress/compose.h"
 #include "compress/planner.h"
 #include "eval/comparison.h"
-#include "eval/comparison_verdict.h"
+#include "report/comparison_verdict.h"
 
 namespace lowkey::cli {
 namespace {

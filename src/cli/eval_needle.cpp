@@ -6,8 +6,8 @@
 #include "cli/haystack.h"
 #include "cli/item_run.h"
 #include "cli/plan_results.h"
-#include "eval/heat_map.h"
 #include "eval/needle.h"
+#include "report/heat_map.h"
 
 namespace lowkey::cli {
 namespace {

@@ -12,7 +12,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "compress/plan_file.h"
-#include "eval/heat_map.h"
+#include "report/heat_map.h"
 
 namespace lowkey::cli {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "eval/comparison_steps.h"
-#include "eval/plan_summary.h"
+#include "report/plan_summary.h"
 
 namespace lowkey {
 namespace {

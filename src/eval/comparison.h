@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "compress/plan_file.h"
-#include "eval/comparison_report.h"
 #include "eval/journal.h"
 #include "eval/needle.h"
 #include "eval/speed.h"
 #include "eval/zeroshot.h"
+#include "report/comparison_report.h"
 
 namespace lowkey {
 

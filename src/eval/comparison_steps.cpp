@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "eval/random_cache.h"
-#include "eval/shown_text.h"
 #include "eval/side_by_side.h"
+#include "report/shown_text.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lowkey {

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "tests/cli/program.h"
-#include "tests/eval/well_formed.h"
+#include "tests/report/well_formed.h"
 
 namespace lowkey {
 namespace {

@@ -1,11 +1,11 @@
-#include "eval/svg.h"
+#include "report/svg.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "tests/eval/well_formed.h"
+#include "tests/report/well_formed.h"
 
 namespace lowkey::svg {
 namespace {

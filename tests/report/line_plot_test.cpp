@@ -1,4 +1,4 @@
-#include "eval/line_plot.h"
+#include "report/line_plot.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
-#include "eval/comparison_verdict.h"
+#include "report/comparison_verdict.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/eval/sample_report.h"
+#include "tests/report/sample_report.h"
 
 namespace lowkey {
 namespace {

@@ -1,11 +1,11 @@
-#include "eval/line_plot.h"
+#include "report/line_plot.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <numeric>
 
-#include "eval/shown_text.h"
+#include "report/shown_text.h"
 
 namespace lowkey {
 namespace {

@@ -1,15 +1,15 @@
-#include "eval/report_html.h"
+#include "report/html.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "base/size.h"
-#include "eval/comparison_verdict.h"
-#include "eval/report_charts.h"
-#include "eval/report_style.h"
-#include "eval/shown_text.h"
-#include "eval/svg.h"
+#include "report/charts.h"
+#include "report/comparison_verdict.h"
+#include "report/html_style.h"
+#include "report/shown_text.h"
+#include "report/svg.h"
 
 namespace lowkey {
 namespace {

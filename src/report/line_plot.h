@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "eval/svg.h"
+#include "report/svg.h"
 
 namespace lowkey {
 

@@ -1,4 +1,4 @@
-#include "eval/comparison_verdict.h"
+#include "report/comparison_verdict.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

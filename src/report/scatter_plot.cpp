@@ -1,4 +1,4 @@
-#include "eval/scatter_plot.h"
+#include "report/scatter_plot.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "eval/shown_text.h"
+#include "report/shown_text.h"
 
 namespace lowkey {
 namespace {

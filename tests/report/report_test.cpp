@@ -2,10 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "eval/report_html.h"
-#include "eval/report_markdown.h"
-#include "tests/eval/sample_report.h"
-#include "tests/eval/well_formed.h"
+#include "report/html.h"
+#include "report/markdown.h"
+#include "tests/report/sample_report.h"
+#include "tests/report/well_formed.h"
 
 namespace lowkey {
 namespace {

@@ -1,11 +1,11 @@
-#include "eval/heat_map.h"
+#include "report/heat_map.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "eval/shown_text.h"
+#include "report/shown_text.h"
 
 namespace lowkey {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "eval/comparison_report.h"
+#include "report/comparison_report.h"
 
 namespace lowkey {
 

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "eval/comparison_report.h"
-#include "eval/scatter_plot.h"
+#include "report/comparison_report.h"
+#include "report/scatter_plot.h"
 
 namespace lowkey {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/comparison_report.h"
+#include "report/comparison_report.h"
 
 namespace lowkey {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/svg.h"
+#include "report/svg.h"
 
 namespace lowkey {
 

@@ -1,4 +1,4 @@
-#include "eval/plan_summary.h"
+#include "report/plan_summary.h"
 
 #include <gtest/gtest.h>
 

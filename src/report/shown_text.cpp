@@ -1,4 +1,4 @@
-#include "eval/shown_text.h"
+#include "report/shown_text.h"
 
 #include "base/escape.h"
 #include "base/unicode.h"

@@ -1,4 +1,4 @@
-#include "eval/report_charts.h"
+#include "report/charts.h"
 
 #include <fmt/format.h>
 
@@ -7,9 +7,9 @@
 #include <set>
 
 #include "base/size.h"
-#include "eval/comparison_verdict.h"
-#include "eval/heat_map.h"
-#include "eval/line_plot.h"
+#include "report/comparison_verdict.h"
+#include "report/heat_map.h"
+#include "report/line_plot.h"
 
 namespace lowkey {
 namespace {

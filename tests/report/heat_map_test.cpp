@@ -1,4 +1,4 @@
-#include "eval/heat_map.h"
+#include "report/heat_map.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

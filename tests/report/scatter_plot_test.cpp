@@ -1,9 +1,9 @@
-#include "eval/scatter_plot.h"
+#include "report/scatter_plot.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/eval/well_formed.h"
+#include "tests/report/well_formed.h"
 
 namespace lowkey {
 namespace {

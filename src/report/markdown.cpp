@@ -1,4 +1,4 @@
-#include "eval/report_markdown.h"
+#include "report/markdown.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/size.h"
-#include "eval/comparison_verdict.h"
-#include "eval/shown_text.h"
+#include "report/comparison_verdict.h"
+#include "report/shown_text.h"
 
 namespace lowkey {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/engine.h"
+#include "lowkey/cache.h"
 
 namespace lowkey {
 

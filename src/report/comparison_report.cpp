@@ -1,9 +1,9 @@
-#include "eval/comparison_report.h"
+#include "report/comparison_report.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "eval/comparison_verdict.h"
+#include "report/comparison_verdict.h"
 
 namespace lowkey {
 namespace {

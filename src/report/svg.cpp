@@ -1,11 +1,11 @@
-#include "eval/svg.h"
+#include "report/svg.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "eval/shown_text.h"
+#include "report/shown_text.h"
 
 namespace lowkey::svg {
 namespace {
