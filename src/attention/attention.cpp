@@ -18,10 +18,13 @@ namespace {
 // Query rows of one block: enough to share what a page costs (unpacking, rebuilding keys), few
 // enough that their scores of one page stay in the L2 cache.
 constexpr int64_t kBlockRows = 128;
-// Pages below which splitting a cache over threads costs more than it gains.
-constexpr int64_t kMinPartPages = 4;
-// Parts that each thread gets where pages allow it: enough that threads end at about the same time.
-constexpr int64_t kPartsPerThread = 4;
+// Pages of a part. Few rows have little else for threads to share than their pages, and reading 16
+// of them takes far longer than merging a part; of many rows there are blocks enough, whose states
+// take memory. The rule asks neither for the number of threads nor for who else is in the pass:
+// results depend on neither.
+constexpr int64_t kFewRows = 32;
+constexpr int64_t kPartPagesOfFewRows = 16;
+constexpr int64_t kPartPages = 64;
 
 AttentionState make_state(float* memory, int64_t rows, int64_t dim) {
     const auto n = static_cast<size_t>(rows);
@@ -308,24 +311,16 @@ private:
         return std::span(m_.segments).subspan(begin, end - begin);
     }
 
-    /// Cuts the tasks into blocks of rows, and their pages where the blocks are too few or too
-    /// unequal for the threads.
+    /// Cuts the tasks into blocks of rows, and their pages into parts.
     void make_parts() {
-        int64_t block_pages = 0;
-        for_each_block([&](const QueryBlock&, std::span<const SegmentPages> segments) {
-            block_pages += pages_of(segments);
-        });
-        const int64_t part_pages =
-            std::max(kMinPartPages, block_pages / (kPartsPerThread * num_threads()));
         m_.parts.clear();
         m_.first_part.clear();
         int64_t state_size = 0;
         for_each_block([&](const QueryBlock& block, std::span<const SegmentPages> segments) {
             const int64_t first = segments.empty() ? 0 : segments.front().begin;
             const int64_t pages = pages_of(segments);
-            const int64_t count = num_threads() == 1
-                                      ? 1
-                                      : std::max<int64_t>(1, (pages + part_pages / 2) / part_pages);
+            const int64_t part_pages = block.rows() <= kFewRows ? kPartPagesOfFewRows : kPartPages;
+            const int64_t count = std::max<int64_t>(1, (pages + part_pages / 2) / part_pages);
             const int64_t index = std::ssize(m_.first_part);
             m_.first_part.push_back(std::ssize(m_.parts));
             for (int64_t i = 0; i < count; ++i) {

@@ -67,8 +67,8 @@ private:
 /// row of scores is ever stored whole. Prefill and decode are the same loop: a page's scores for a
 /// block of query rows, which share each load of a key. Long caches are split over threads and
 /// merged by log-sum-exp. Where attention received is asked for, scores are computed a second time,
-/// since weights are known only then. The result depends on the tasks and the number of threads
-/// alone. Every query must see at least one token.
+/// since weights are known only then. A task's result depends on that task alone: not on the number
+/// of threads, nor on the other tasks. Every query must see at least one token.
 void attend(std::span<const AttentionTask> tasks, const ScoreOptions& options,
             AttentionBuffers& buffers);
 /// The same with buffers of its own.

@@ -1,72 +1,71 @@
 #include "base/parallel.h"
 
+#include <sched.h>
+#include <unistd.h>
+
+#include <cmath>
 #include <fstream>
 #include <set>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
+
+#include "base/cpu_quota.h"
 
 namespace lowkey {
 namespace {
 
-/// Distinct (package, core) pairs of the processors this process may use; 0 where the kernel does
-/// not say.
-int physical_cores() {
+/// Processors that this process may run on; empty where the kernel does not say.
+std::vector<int> allowed_processors() {
+    std::vector<int> allowed;
+    const auto configured = static_cast<int>(sysconf(_SC_NPROCESSORS_CONF));
+    // The kernel wants room for all processors that it could have.
+    for (int room = std::max(configured, 1024); room <= (1 << 20); room *= 2) {
+        std::vector<cpu_set_t> set(CPU_ALLOC_SIZE(static_cast<size_t>(room)) / sizeof(cpu_set_t) +
+                                   1);
+        const size_t bytes = set.size() * sizeof(cpu_set_t);
+        CPU_ZERO_S(bytes, set.data());
+        if (sched_getaffinity(0, bytes, set.data()) != 0) continue;
+        for (int cpu = 0; cpu < room; ++cpu) {
+            if (CPU_ISSET_S(static_cast<size_t>(cpu), bytes, set.data())) allowed.push_back(cpu);
+        }
+        break;
+    }
+    return allowed;
+}
+
+/// Distinct (package, core) pairs of processors; as many as there are processors where the kernel
+/// does not say.
+int physical_cores(const std::vector<int>& processors) {
     std::set<std::pair<int, int>> cores;
-    for (unsigned cpu = 0; cpu < std::thread::hardware_concurrency(); ++cpu) {
+    for (const int cpu : processors) {
         const std::string folder =
             "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
         int package = -1;
         int core = -1;
         std::ifstream(folder + "physical_package_id") >> package;
         std::ifstream(folder + "core_id") >> core;
-        if (core >= 0) cores.insert({package, core});
+        if (core < 0) return static_cast<int>(processors.size());
+        cores.insert({package, core});
     }
     return static_cast<int>(cores.size());
 }
 
-int& thread_count() {
-    static int count = [] {
-        const int usable = omp_get_num_procs();
-        const int cores = physical_cores();
-        return cores > 0 && cores < usable ? cores : usable;
-    }();
+std::atomic<int>& thread_count() {
+    static std::atomic<int> count = usable_cores();
     return count;
 }
 
 }  // namespace
 
-namespace detail {
-namespace {
-
-bool& is_worker() {
-    thread_local bool worker = false;
-    return worker;
+int usable_cores() {
+    const int cores = std::max(1, physical_cores(allowed_processors()));
+    const double quota = cpu_quota();
+    return quota > 0 && quota < cores ? static_cast<int>(std::ceil(quota)) : cores;
 }
 
-}  // namespace
+int num_threads() { return thread_count().load(std::memory_order_relaxed); }
 
-bool in_fork_join() { return is_worker(); }
-
-void fork_join(int threads, const std::function<void(int thread)>& fn) {
-    std::vector<std::thread> workers;
-    workers.reserve(static_cast<size_t>(threads));
-    for (int t = 0; t < threads; ++t) {
-        workers.emplace_back([&fn, t] {
-            is_worker() = true;
-            fn(t);
-        });
-    }
-    for (std::thread& worker : workers) worker.join();
-}
-
-}  // namespace detail
-
-int num_threads() { return thread_count(); }
-
-void set_num_threads(int threads) {
-    thread_count() = threads < 1 ? 1 : threads;
-    omp_set_num_threads(thread_count());
-}
+void set_num_threads(int threads) { thread_count() = std::max(1, threads); }
 
 }  // namespace lowkey

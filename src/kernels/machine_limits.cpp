@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <new>
 
 #include "base/cpu.h"
@@ -37,10 +36,13 @@ namespace {
 
 constexpr int64_t kReadBlock = 1 << 20;
 
-/// Seconds that fn(thread) takes on all threads at once.
-double seconds_of(const std::function<void(int thread)>& fn) {
+// Parts of a measurement that each thread has at least: what one has not begun, others take over.
+constexpr int64_t kPartsPerThread = 8;
+
+template <typename Fn>
+double seconds_of(Fn&& fn) {
     const auto start = std::chrono::steady_clock::now();
-    fork_join(num_threads(), fn);
+    fn();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -63,28 +65,17 @@ private:
     void* data_;
 };
 
-/// Calls fn(data, bytes) for all blocks of this thread's part of the buffer.
-template <typename Fn>
-void for_blocks(const Buffer& buffer, int64_t num_blocks, int thread, Fn fn) {
-    const int64_t begin = num_blocks * thread / num_threads();
-    const int64_t end = num_blocks * (thread + 1) / num_threads();
-    for (int64_t block = begin; block < end; ++block) fn(buffer.data() + block * kReadBlock);
-}
-
 double measure_read(const LimitLoops& loops, const LimitOptions& options) {
     const int64_t num_blocks = std::max<int64_t>(1, options.read_bytes / kReadBlock);
     const Buffer buffer(num_blocks * kReadBlock);
+    const auto block = [&](int64_t i) { return buffer.data() + i * kReadBlock; };
     // Pages must be written, or all of them are one page of zeros.
-    seconds_of([&](int thread) {
-        for_blocks(buffer, num_blocks, thread,
-                   [](std::byte* block) { std::fill_n(block, kReadBlock, std::byte{1}); });
-    });
+    parallel_for(num_blocks, [&](int64_t i) { std::fill_n(block(i), kReadBlock, std::byte{1}); });
     std::atomic<uint64_t> seen = 0;
     double best = 0;
     for (int i = 0; i < options.repeats; ++i) {
-        const double seconds = seconds_of([&](int thread) {
-            for_blocks(buffer, num_blocks, thread,
-                       [&](const std::byte* block) { seen |= loops.read(block, kReadBlock); });
+        const double seconds = seconds_of([&] {
+            parallel_for(num_blocks, [&](int64_t b) { seen |= loops.read(block(b), kReadBlock); });
         });
         best = std::max(best, static_cast<double>(num_blocks * kReadBlock) / seconds);
     }
@@ -95,12 +86,16 @@ using Dot = float (*)(int64_t rounds) noexcept;
 
 double measure_dot(Dot dot, int64_t flops_per_round, const LimitOptions& options) {
     std::atomic<float> sink = 0;
-    const auto run = [&](int64_t rounds) { return seconds_of([&](int) { sink = dot(rounds); }); };
-    int64_t rounds = 1000;
+    const int64_t num_parts = kPartsPerThread * num_threads();
+    const auto run = [&](int64_t rounds) {
+        return seconds_of(
+            [&] { parallel_for_balanced(num_parts, [&](int64_t, int) { sink = dot(rounds); }); });
+    };
+    int64_t rounds = 100;
     while (run(rounds) < options.dot_seconds) rounds *= 2;
     double best = 0;
     for (int i = 0; i < options.repeats; ++i) {
-        const auto flops = static_cast<double>(rounds * flops_per_round * num_threads());
+        const auto flops = static_cast<double>(rounds * flops_per_round * num_parts);
         best = std::max(best, flops / run(rounds));
     }
     return best;

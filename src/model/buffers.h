@@ -10,7 +10,7 @@ namespace lowkey {
 
 /// What a forward pass keeps from layer to layer in its Scratch.
 enum class Buffer : size_t {
-    kNormed = LinearInput::kSlot + 1,
+    kNormed = LinearInput::kNumSlots,
     kBlockOutput,
     kQueries,
     kKeysBefore,

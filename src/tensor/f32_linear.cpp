@@ -25,16 +25,20 @@ public:
     [[nodiscard]] std::vector<float> bias() const override { return bias_; }
 
     void forward(LinearInput& x, float* y) const override {
-        matmul({.x = x.f32(),
-                .w = weight_.data,
-                .dtype = DType::kF32,
-                .layout = WeightLayout::kRows,
-                .tokens = x.num_tokens(),
-                .out = out_features(),
-                .in = in_features(),
-                .bias = bias_.empty() ? nullptr : bias_.data(),
-                .y = y,
-                .y_stride = out_features()});
+        const int64_t in = in_features();
+        const int64_t out = out_features();
+        for_each_part(x.num_tokens(), out, [&](const MatmulPart& part, int) {
+            matmul({.x = x.f32() + part.first_token * in,
+                    .w = weight_.as<float>().data() + part.first_out * in,
+                    .dtype = DType::kF32,
+                    .layout = WeightLayout::kRows,
+                    .tokens = part.num_tokens,
+                    .out = part.num_out,
+                    .in = in,
+                    .bias = bias_.empty() ? nullptr : bias_.data() + part.first_out,
+                    .y = y + part.first_token * out + part.first_out,
+                    .y_stride = out});
+        });
     }
 
     [[nodiscard]] int64_t num_blocks() const override {

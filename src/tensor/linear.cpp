@@ -19,7 +19,7 @@ constexpr int64_t kMaxGemvTokens = 2;
 
 const uint16_t* LinearInput::bf16() {
     if (rounded_ == nullptr) {
-        uint16_t* bits = buffers_.halves(kSlot, num_tokens_ * in_features_);
+        uint16_t* bits = buffers_.halves(kRounded, num_tokens_ * in_features_);
         parallel_for(num_tokens_, [&](int64_t t) {
             kernels().to_bf16(x_ + t * in_features_, bits + t * in_features_, in_features_);
         });

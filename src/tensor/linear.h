@@ -14,19 +14,23 @@ namespace lowkey {
 /// has asked for them. Not thread-safe.
 class LinearInput {
 public:
-    /// x [num_tokens, in_features] f32, rows without gaps. What is rounded goes to slot kSlot of
-    /// `buffers`, which may serve one input at a time. Both must outlive the object.
+    /// x [num_tokens, in_features] f32, rows without gaps. The first kNumSlots slots of
+    /// `buffers` are used, which may serve one input at a time. Both must outlive the object.
     LinearInput(const float* x, int64_t num_tokens, int64_t in_features, Scratch& buffers)
         : x_(x), num_tokens_(num_tokens), in_features_(in_features), buffers_(buffers) {}
-    static constexpr size_t kSlot = 0;
+    static constexpr size_t kNumSlots = 2;
 
     [[nodiscard]] const float* f32() const { return x_; }
     [[nodiscard]] int64_t num_tokens() const { return num_tokens_; }
     [[nodiscard]] int64_t in_features() const { return in_features_; }
     /// Rounded to nearest even, in parallel at the first call.
     const uint16_t* bf16();
+    /// Memory for `count` results on their way to y; its contents last until the next call.
+    float* results(int64_t count) { return buffers_.floats(kResults, count); }
 
 private:
+    enum Slot : size_t { kRounded, kResults };
+
     const float* x_;
     int64_t num_tokens_;
     int64_t in_features_;

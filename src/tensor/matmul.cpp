@@ -3,6 +3,8 @@
 #include <dnnl.hpp>
 #include <unordered_map>
 
+#include "tensor/one_thread.h"
+
 namespace lowkey {
 namespace {
 
@@ -35,6 +37,7 @@ dnnl::memory input(const dnnl::memory::desc& desc, const void* data) {
 
 void matmul(const MatmulArgs& args) {
     using dnnl::memory;
+    const OneThread alone;
     const auto type = args.dtype == DType::kBF16 ? memory::data_type::bf16 : memory::data_type::f32;
     const memory::desc x({args.tokens, args.in}, type, memory::dims{args.in, 1});
     const memory::desc w = weights(args, type);

@@ -49,16 +49,25 @@ public:
             forward_converted(x, y);
             return;
         }
-        matmul({.x = x.bf16(),
-                .w = packed_.data(),
-                .dtype = DType::kBF16,
-                .layout = WeightLayout::kPacked,
-                .tokens = x.num_tokens(),
-                .out = out_,
-                .in = in_,
-                .bias = bias_.empty() ? nullptr : bias_.data(),
-                .y = y,
-                .y_stride = out_});
+        const uint16_t* rounded = x.bf16();
+        constexpr int64_t kResults = MatmulPart::kTokens * MatmulPart::kOut;
+        float* results = x.results(kResults * num_threads());
+        for_each_part(x.num_tokens(), out_, [&](const MatmulPart& part, int thread) {
+            float* own = results + kResults * thread;
+            matmul({.x = rounded + part.first_token * in_,
+                    .w = packed_block(part.first_out / kPackedRows),
+                    .dtype = DType::kBF16,
+                    .layout = WeightLayout::kPacked,
+                    .tokens = part.num_tokens,
+                    .out = part.num_out,
+                    .in = in_,
+                    .bias = bias_of(part.first_out),
+                    .y = own,
+                    .y_stride = part.num_out});
+            float* to = y + part.first_token * out_ + part.first_out;
+            for (int64_t t = 0; t < part.num_tokens; ++t)
+                std::copy_n(own + t * part.num_out, part.num_out, to + t * out_);
+        });
     }
 
     [[nodiscard]] int64_t num_blocks() const override {
@@ -107,34 +116,46 @@ private:
         }
     }
 
-    /// Products in f32, of some blocks of weights at a time.
+    /// Products in f32: each part widens its blocks of weights, a few at a time.
     void forward_converted(LinearInput& x, float* y) const {
-        const int64_t group =
-            std::clamp<int64_t>(kConvertElements / (in_ * kPackedRows), 1, num_blocks());
-        Tensor wide(DType::kF32, {in_, group * kPackedRows});
-        for (int64_t block = 0; block < num_blocks(); block += group) {
-            const int64_t row = block * kPackedRows;
-            const int64_t out = std::min(group * kPackedRows, out_ - row);
-            parallel_for((in_ + 1) / 2, [&](int64_t pair) {
-                float* first = wide.f32().data() + 2 * pair * out;
-                for (int64_t r = 0; r < out; ++r) {
-                    const BF16* from = packed_block(block + r / kPackedRows) +
-                                       2 * (pair * kPackedRows + r % kPackedRows);
-                    first[r] = to_f32(from[0]);
-                    if (2 * pair + 1 < in_) first[out + r] = to_f32(from[1]);
-                }
-            });
-            matmul({.x = x.f32(),
-                    .w = wide.data(),
-                    .dtype = DType::kF32,
-                    .layout = WeightLayout::kColumns,
-                    .tokens = x.num_tokens(),
-                    .out = out,
-                    .in = in_,
-                    .bias = bias_.empty() ? nullptr : bias_.data() + row,
-                    .y = y + row,
-                    .y_stride = out_});
+        for_each_part(x.num_tokens(), out_, [&](const MatmulPart& part, int) {
+            const int64_t blocks =
+                std::clamp<int64_t>(kConvertElements / (in_ * kPackedRows), 1,
+                                    round_up(part.num_out, kPackedRows) / kPackedRows);
+            Tensor wide(DType::kF32, {in_, blocks * kPackedRows});
+            for (int64_t done = 0; done < part.num_out; done += blocks * kPackedRows) {
+                const int64_t first = part.first_out + done;
+                const int64_t count = std::min(blocks * kPackedRows, part.num_out - done);
+                widen(first, count, wide.f32().data());
+                matmul({.x = x.f32() + part.first_token * in_,
+                        .w = wide.data(),
+                        .dtype = DType::kF32,
+                        .layout = WeightLayout::kColumns,
+                        .tokens = part.num_tokens,
+                        .out = count,
+                        .in = in_,
+                        .bias = bias_of(first),
+                        .y = y + part.first_token * out_ + first,
+                        .y_stride = out_});
+            }
+        });
+    }
+
+    /// Outputs [first, first + count) as columns: to [in, count].
+    void widen(int64_t first, int64_t count, float* to) const {
+        for (int64_t pair = 0; pair < (in_ + 1) / 2; ++pair) {
+            float* row = to + 2 * pair * count;
+            for (int64_t r = 0; r < count; ++r) {
+                const BF16* from = packed_block((first + r) / kPackedRows) +
+                                   2 * (pair * kPackedRows + r % kPackedRows);
+                row[r] = to_f32(from[0]);
+                if (2 * pair + 1 < in_) row[count + r] = to_f32(from[1]);
+            }
         }
+    }
+
+    [[nodiscard]] const float* bias_of(int64_t first) const {
+        return bias_.empty() ? nullptr : bias_.data() + first;
     }
 
     int64_t out_;

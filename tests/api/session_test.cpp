@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <thread>
 
 #include "engine/generation.h"
 #include "kvcache/page_pool.h"
@@ -48,6 +49,25 @@ TEST_F(ApiSession, GivesTheEnginesLogits) {
     EXPECT_EQ(session.usage().bytes_full, 41 * tiny_.info().kv_bytes_per_token);
     EXPECT_EQ(session.usage().peak_bytes, engine.usage(*sequence).peak_bytes);
     EXPECT_EQ(session.usage().tokens, 41);
+}
+
+TEST_F(ApiSession, TwoInTwoThreadsGiveWhatEachGivesAlone) {
+    const api::Model model = api::Model::load("small");
+    const std::vector<std::string> prompts = {"Once upon a time", "The old captain said"};
+    const auto generate = [&](const std::string& prompt) {
+        api::Session session(model);
+        api::GenerationOptions options;
+        options.max_new_tokens = 48;
+        return session.generate(prompt, options).ids;
+    };
+    const std::vector<std::vector<int32_t>> alone = {generate(prompts[0]), generate(prompts[1])};
+    std::vector<std::vector<int32_t>> together(2);
+    {
+        std::vector<std::jthread> threads;
+        for (size_t i = 0; i < 2; ++i)
+            threads.emplace_back([&, i] { together[i] = generate(prompts[i]); });
+    }
+    EXPECT_EQ(together, alone);
 }
 
 TEST_F(ApiSession, GeneratesAsTheProgramDoes) {

@@ -158,6 +158,7 @@ TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
     const std::vector<double> want = reference(head, *rotary, q, c, scale);
 
     const int threads = num_threads();
+    std::vector<float> of_one_thread;
     for (const int n : {1, 2, 3}) {
         set_num_threads(n);
         std::vector<float> out(static_cast<size_t>(c.tokens * c.group * kDim), NAN);
@@ -178,6 +179,8 @@ TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
         // about 30.
         for (size_t i = 0; i < out.size(); ++i)
             ASSERT_NEAR(out[i], want[i], 5e-4) << i << " with " << n << " threads";
+        if (n == 1) of_one_thread = out;
+        ASSERT_EQ(out, of_one_thread) << "with " << n << " threads";
     }
     set_num_threads(threads);
 }

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "kernels/kernels.h"
+#include "tensor/matmul.h"
 
 namespace lowkey {
 namespace {
@@ -71,6 +74,29 @@ TEST_P(Linears, MultiplyAnyShapeByFewAndManyTokens) {
             }
         }
     }
+}
+
+TEST_P(Linears, GiveTheSameOnAnyNumberOfThreads) {
+    // More tokens and outputs than a part has, whole parts of neither.
+    const int64_t out = MatmulPart::kOut + 70;
+    const int64_t tokens = MatmulPart::kTokens + 5;
+    constexpr int64_t kIn = 45;
+    const auto layer =
+        make_dense_linear(random_weight(out, kIn, GetParam()).view(),
+                          std::vector<float>(static_cast<size_t>(out), 0.5f), GetParam());
+    std::vector<float> x(static_cast<size_t>(tokens * kIn));
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
+    const int before = num_threads();
+    std::vector<float> want;
+    for (const int threads : {1, 2, 3}) {
+        set_num_threads(threads);
+        std::vector<float> y(static_cast<size_t>(tokens * out), NAN);
+        layer->forward(x.data(), tokens, y.data());
+        if (threads == 1) want = y;
+        EXPECT_EQ(y, want) << threads << " threads";
+        EXPECT_LT(largest_error(*layer, x, tokens, y), GetParam() == DType::kBF16 ? 0x1p-9 : 1e-6);
+    }
+    set_num_threads(before);
 }
 
 TEST_P(Linears, OfOneInputRunTogether) {
