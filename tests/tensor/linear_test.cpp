@@ -81,9 +81,9 @@ TEST_P(Linears, GiveTheSameOnAnyNumberOfThreads) {
     const int64_t out = MatmulPart::kOut + 70;
     const int64_t tokens = MatmulPart::kTokens + 5;
     constexpr int64_t kIn = 45;
-    const auto layer =
-        make_dense_linear(random_weight(out, kIn, GetParam()).view(),
-                          std::vector<float>(static_cast<size_t>(out), 0.5f), GetParam());
+    const Tensor weight = random_weight(out, kIn, GetParam());
+    const auto layer = make_dense_linear(
+        weight.view(), std::vector<float>(static_cast<size_t>(out), 0.5f), GetParam());
     std::vector<float> x(static_cast<size_t>(tokens * kIn));
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
     const int before = num_threads();
