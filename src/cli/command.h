@@ -49,8 +49,7 @@ void add_cache_flags(CLI::App& app, CommonOptions& options);
 /// The same with a --plan that may be given again, for commands that run several side by side.
 void add_cache_flags(CLI::App& app, CommonOptions& options, std::vector<std::string>& plans);
 
-/// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty,
-/// --seed,
+/// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty, --seed,
 /// --stop. The defaults are what `generation` holds.
 void add_generation_flags(CLI::App& app, GenerationOptions& generation);
 

@@ -12,9 +12,9 @@ inline constexpr int kTileTokens = 16;
 
 /// Storage of one tile of keys or values of `dim` coordinates (16 · dim elements, no padding):
 ///   keys f32    [dim, 16]              one coordinate of 16 tokens per row
-///   keys bf16   [dim / 2, 16, 2]       pairs of coordinates adjacent; an odd last coordinate is
-///   [16] values f32  [16, dim]              one token per row values bf16 [8, dim, 2] pairs of
-///   tokens adjacent
+///   keys bf16   [dim / 2, 16, 2]       pairs of coordinates adjacent; an odd last coordinate is [16]
+///   values f32  [16, dim]              one token per row
+///   values bf16 [8, dim, 2]            pairs of tokens adjacent
 /// so that one load feeds all queries and no lane is summed across.
 
 /// Rows of one block of a packed bf16 matrix [rows, cols]: blocks follow each other, of each

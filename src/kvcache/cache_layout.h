@@ -135,7 +135,7 @@ public:
     /// 2 · layers · kv_heads · head_dim · tokens · 2: the uncompressed bf16 cache that ratios refer
     /// to.
     [[nodiscard]] int64_t bytes_full(int64_t num_tokens) const;
-    /// The dtype in which an exact prefill keeps the prompt's own keys and values.
+    /// The model's shape and the dtype that heads are kept in unless their codec says otherwise.
     [[nodiscard]] const CacheShape& shape() const { return shape_; }
 
 private:
