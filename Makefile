@@ -20,13 +20,16 @@ build: packages
 packages:
 	scripts/install-packages.sh
 
+# Without debug information, which is nine tenths of the program.
 install: build
-	cmake --install build/$(PRESET) --prefix $(PREFIX)
+	cmake --install build/$(PRESET) --prefix $(PREFIX) --strip
 
 format:
+	scripts/install-packages.sh check
 	git ls-files '*.h' '*.cpp' '*.inl' | xargs clang-format -i
 
 tidy: build
+	scripts/install-packages.sh check
 	git ls-files 'src/*.cpp' | grep -v '^src/kernels/kernels_' | xargs -P 2 -n 4 clang-tidy -p build/$(PRESET) --quiet
 
 clean:

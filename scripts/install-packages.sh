@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing lowkey needs, and says which. Does nothing when all are there.
-# `install-packages.sh fuzz` adds what the fuzzers need, `install-packages.sh bench` what bench/micro does.
+# `install-packages.sh fuzz` adds what the fuzzers need, `check` what formats and checks the code, `ci` both, and
+# `bench` what bench/micro needs.
 set -euo pipefail
 
 packages=(
     g++ make cmake ninja-build ccache pkg-config          # build
     libdnnl-dev ocl-icd-opencl-dev libeigen3-dev          # dense linear layers (its CMake file asks for OpenCL), eigenvalues
-    nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev
+    nlohmann-json3-dev libfmt-dev libcli11-dev
     libpcre2-dev libutf8proc-dev libsentencepiece-dev     # tokenizers
     libxxhash-dev                                         # fingerprints of checkpoints
     libgtest-dev libgmock-dev python3                     # tests
-    clang-format clang-tidy                               # checks of .ci/run
 )
-if [ "${1:-}" = fuzz ]; then
-    packages+=(clang libclang-rt-14-dev libomp-dev)
-elif [ "${1:-}" = bench ]; then
-    packages+=(libbenchmark-dev)
-fi
+case ${1:-} in
+    fuzz | ci) packages+=(clang libclang-rt-14-dev libomp-dev) ;;&
+    check | ci) packages+=(clang-format clang-tidy) ;;
+    bench) packages+=(libbenchmark-dev) ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do
