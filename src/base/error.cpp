@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/escape.h"
 #include "base/size.h"
 
 namespace lowkey {
@@ -12,11 +13,7 @@ std::string one_line(const std::string& what, const std::string& where, const st
     std::string text = what;
     if (!where.empty()) text += ": " + where;
     if (!remedy.empty()) text += "; " + remedy;
-    for (char& c : text) {
-        // Names from files are quoted here: an escape sequence must not reach the terminal.
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-    }
-    return text;
+    return printable(text);  // names from files are quoted here
 }
 
 }  // namespace

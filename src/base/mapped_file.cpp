@@ -1,6 +1,5 @@
 #include "base/mapped_file.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,33 +9,21 @@
 #include <functional>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace lowkey {
-namespace {
-
-struct Descriptor {
-    int fd;
-    ~Descriptor() {
-        if (fd >= 0) close(fd);
-    }
-};
-
-}  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-    const auto fail = [&](const char* what) {
-        return FileError(what, path + " (" + std::strerror(errno) + ")", "check the path");
-    };
-    const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (file.fd < 0) throw fail("cannot open file");
+    const Descriptor file = open_regular(path);
     struct stat info = {};
-    if (fstat(file.fd, &info) != 0) throw fail("cannot read file");
-    if (!S_ISREG(info.st_mode)) throw FileError("not a regular file", path, "check the path");
-    size_ = static_cast<size_t>(info.st_size);
+    if (fstat(file.get(), &info) == 0) size_ = static_cast<size_t>(info.st_size);
     if (size_ == 0) return;
-    void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-    if (address == MAP_FAILED) throw fail("cannot map file");
+    void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (address == MAP_FAILED) {
+        throw FileError("cannot map file", path + " (" + std::strerror(errno) + ")",
+                        "check the path");
+    }
     data_ = static_cast<const std::byte*>(address);
 }
 

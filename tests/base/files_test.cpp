@@ -1,14 +1,20 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "base/atomic_file.h"
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
@@ -48,6 +54,78 @@ TEST_F(Files, AtomicFileAppearsOnlyWithCommit) {
     file.commit();
     EXPECT_EQ(fs::file_size(path("a")), 5);
     EXPECT_EQ(count(), 1);
+}
+
+std::string contents(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_whole(const std::string& path, const std::string& text) {
+    AtomicFile file(path);
+    file.write(text);
+    file.commit();
+}
+
+mode_t mode_of(const std::string& path) {
+    struct stat info = {};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
+    return info.st_mode & 07777;
+}
+
+TEST_F(Files, NewFilesTakeTheUmaskAndReplacedOnesKeepTheirPermissions) {
+    for (const mode_t mask : {022, 077, 002}) {
+        const mode_t before = ::umask(mask);
+        write_whole(path("new"), "a");
+        ::umask(before);
+        EXPECT_EQ(mode_of(path("new")), 0666 & ~mask);
+        fs::remove(path("new"));
+    }
+    std::ofstream(path("private")) << "a";
+    for (const mode_t mode : {0600, 0640, 0664}) {
+        ::chmod(path("private").c_str(), mode);
+        write_whole(path("private"), "b");
+        EXPECT_EQ(mode_of(path("private")), mode);
+    }
+}
+
+TEST_F(Files, OfALinkTheTargetIsReplaced) {
+    fs::create_directory(path("folder"));
+    std::ofstream(path("folder/target")) << "old";
+    fs::create_symlink("folder/target", path("link"));
+    fs::create_symlink(path("link"), path("second"));
+    write_whole(path("second"), "new");
+    EXPECT_TRUE(fs::is_symlink(path("link")));
+    EXPECT_TRUE(fs::is_symlink(path("second")));
+    EXPECT_EQ(contents(path("folder/target")), "new");
+    fs::create_symlink("folder/none", path("dangling"));
+    write_whole(path("dangling"), "new");
+    EXPECT_EQ(contents(path("folder/none")), "new");
+    fs::create_symlink("loop", path("loop"));
+    EXPECT_THROW(check_writable(path("loop")), FileError);
+}
+
+TEST_F(Files, WhatIsNoRegularFileIsWrittenInto) {
+    ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+    check_writable(path("pipe"));  // without waiting, or being noticed
+    std::string got;
+    std::thread reader([&] { got = contents(path("pipe")); });
+    write_whole(path("pipe"), "through");
+    reader.join();
+    EXPECT_EQ(got, "through");
+    EXPECT_TRUE(fs::is_fifo(path("pipe")));
+    EXPECT_EQ(count(), 1);
+}
+
+TEST_F(Files, OpenFilesByNumberAreWrittenInto) {
+    const Descriptor file(::open(path("log").c_str(), O_RDWR | O_CREAT | O_APPEND, 0600));
+    ASSERT_EQ(::write(file.get(), "a", 1), 1);
+    write_whole("/dev/fd/" + std::to_string(file.get()), "b");
+    EXPECT_EQ(contents(path("log")), "ab");
+    EXPECT_EQ(descriptor_of("/dev/stdout"), STDOUT_FILENO);
+    EXPECT_EQ(descriptor_of("/proc/self/fd/12"), 12);
+    for (const char* none : {"/dev/fd/", "/dev/fd/x", "/dev/fd/1/a", "/dev/null", "stdin"})
+        EXPECT_EQ(descriptor_of(none), std::nullopt) << none;
 }
 
 TEST_F(Files, UnwritableOutputIsAFileErrorThatNamesIt) {
@@ -112,6 +190,43 @@ TEST_F(Files, ReleasedPartsLeaveMemoryAndReadTheSame) {
 TEST_F(Files, MappingWhatIsNoFileIsAFileError) {
     EXPECT_THROW(MappedFile(path("missing")), FileError);
     EXPECT_THROW(MappedFile(path("")), FileError);
+}
+
+TEST_F(Files, WhatMightWaitForOthersIsNoFile) {
+    ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+    const Descriptor socket(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+    path("socket").copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    fs::create_symlink("pipe", path("link"));
+    for (const std::string& bad :
+         {path("pipe"), path("socket"), path("."), path("link"), std::string("/dev/null")}) {
+        for (const auto& attempt : std::vector<std::function<void()>>{
+                 [&] { MappedFile file(bad); }, [&] { static_cast<void>(read_text(bad)); },
+                 [&] { static_cast<void>(open_regular(bad)); }}) {
+            try {
+                attempt();
+                FAIL() << bad;
+            } catch (const FileError& e) {
+                EXPECT_NE(std::string(e.what()).find("not a regular file: " + bad),
+                          std::string::npos)
+                    << e.what();
+            }
+        }
+    }
+}
+
+TEST_F(Files, TextsMayComeFromOpenStreams) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const Descriptor reading(ends[0]);
+    {
+        const Descriptor writing(ends[1]);
+        ASSERT_EQ(::write(writing.get(), "words", 5), 5);
+    }
+    EXPECT_EQ(read_text("/dev/fd/" + std::to_string(reading.get())), "words");
+    std::ofstream(path("text")) << "of a file";
+    EXPECT_EQ(read_text(path("text")), "of a file");
 }
 
 TEST(Hasher, DependsOnEveryByteAndNotOnTheCuts) {
