@@ -28,7 +28,7 @@ Settings selection_settings(const PlanRequest& request) {
     const int64_t observe =
         ranged_integer(request, "observe", kDefaultObserve, 1, request.model->max_context());
     settings["observe"] = observe;
-    settings["kernel"] = ranged_integer(request, "kernel", 5, 1, 1 << 16);
+    settings["kernel"] = ranged_integer(request, "kernel", 5, 1, 1 << 12);
     set_token_count(request, "capacity", "keep", "capacity", observe + 1, kDefaultTokens, settings);
     return settings;
 }

@@ -1,6 +1,7 @@
 #include "kvcache/codec.h"
 
-#include <array>
+#include <algorithm>
+#include <string_view>
 
 #include "base/error.h"
 #include "kvcache/dense_codec.h"
@@ -13,17 +14,29 @@ struct CodecRow {
     const char* name;
     std::shared_ptr<const KeyCodec> (*make_key)(const CodecSpec&, const CodecContext&);
     std::shared_ptr<const ValueCodec> (*make_value)(const CodecSpec&, const CodecContext&);
+    // What a spec may have; all else is refused by name.
+    std::vector<std::string_view> key_settings;
+    std::vector<std::string_view> value_settings;
+    std::vector<std::string_view> tensors;
 };
 
 // A new codec is one file and one row here.
-constexpr std::array<CodecRow, 2> kCodecs = {{
-    {"dense", make_dense_key_codec, make_dense_value_codec},
-    {"low_rank", make_low_rank_key_codec, make_low_rank_value_codec},
-}};
+const std::vector<CodecRow>& codecs() {
+    static const std::vector<CodecRow> table = {
+        {"dense", make_dense_key_codec, make_dense_value_codec, {"dtype"}, {"dtype"}, {}},
+        {"low_rank",
+         make_low_rank_key_codec,
+         make_low_rank_value_codec,
+         {"dtype", "space"},
+         {"dtype"},
+         {"encode", "decode"}},
+    };
+    return table;
+}
 
 const CodecRow& find_codec(const CodecSpec& spec, const CodecContext& context) {
     std::string known;
-    for (const CodecRow& row : kCodecs) {
+    for (const CodecRow& row : codecs()) {
         if (spec.name == row.name) return row;
         known += (known.empty() ? "" : ", ") + std::string(row.name);
     }
@@ -31,15 +44,34 @@ const CodecRow& find_codec(const CodecSpec& spec, const CodecContext& context) {
                            "known are " + known);
 }
 
+/// Refuses what a spec has and its codec does not know: a setting that is not understood would make
+/// another cache than the plan says.
+template <typename Map>
+void check_names(const CodecSpec& spec, const Map& named, const char* kind,
+                 const std::vector<std::string_view>& known, const CodecContext& context) {
+    for (const auto& [name, value] : named) {
+        if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+        throw UsageError("codec '" + spec.name + "' has a " + kind + " '" + name +
+                             "' that this lowkey does not know",
+                         context.where, "make the plan again with this lowkey");
+    }
+}
+
 }  // namespace
 
 std::shared_ptr<const KeyCodec> make_key_codec(const CodecSpec& spec, const CodecContext& context) {
-    return find_codec(spec, context).make_key(spec, context);
+    const CodecRow& row = find_codec(spec, context);
+    check_names(spec, spec.settings, "setting", row.key_settings, context);
+    check_names(spec, spec.tensors, "tensor", row.tensors, context);
+    return row.make_key(spec, context);
 }
 
 std::shared_ptr<const ValueCodec> make_value_codec(const CodecSpec& spec,
                                                    const CodecContext& context) {
-    return find_codec(spec, context).make_value(spec, context);
+    const CodecRow& row = find_codec(spec, context);
+    check_names(spec, spec.settings, "setting", row.value_settings, context);
+    check_names(spec, spec.tensors, "tensor", row.tensors, context);
+    return row.make_value(spec, context);
 }
 
 DType codec_dtype(const CodecSpec& spec, const CodecContext& context) {

@@ -92,7 +92,7 @@ public:
 };
 
 /// The codec of a spec. Throws UnsupportedError for an unknown name, UsageError for settings or
-/// tensors that are wrong.
+/// tensors that are wrong, missing or unknown.
 std::shared_ptr<const KeyCodec> make_key_codec(const CodecSpec& spec, const CodecContext& context);
 std::shared_ptr<const ValueCodec> make_value_codec(const CodecSpec& spec,
                                                    const CodecContext& context);

@@ -9,8 +9,8 @@ namespace {
 /// Source: H2O (arXiv 2306.14048), for a KV head: weights are summed over its query heads.
 class HeavyHittersPolicy final : public TokenPolicy {
 public:
-    explicit HeavyHittersPolicy(PolicySettings& settings)
-        : recent_(settings.count("recent", 1)), heavy_(settings.count("heavy", 0)) {}
+    explicit HeavyHittersPolicy(SpecSettings& settings)
+        : recent_(token_count(settings, "recent", 1)), heavy_(token_count(settings, "heavy", 0)) {}
 
     [[nodiscard]] bool selects() const override { return true; }
     [[nodiscard]] int64_t first_observed(bool, int64_t) const override { return 0; }
@@ -36,7 +36,7 @@ private:
 
 }  // namespace
 
-std::shared_ptr<const TokenPolicy> make_heavy_hitters_policy(PolicySettings& settings) {
+std::shared_ptr<const TokenPolicy> make_heavy_hitters_policy(SpecSettings& settings) {
     return std::make_shared<HeavyHittersPolicy>(settings);
 }
 

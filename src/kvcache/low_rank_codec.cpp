@@ -82,9 +82,10 @@ struct LowRank {
           encode_product(encode->f32().data(), dim, rank),
           decode_product(decode->f32().data(), rank, dim),
           tiles{codec_dtype(spec, context), rank} {
-        if (rank < 1)
-            throw UsageError("codec 'low_rank' of rank 0", context.where,
-                             "use a rank of at least 1");
+        if (rank < 1 || rank > dim) {
+            throw UsageError("codec 'low_rank' of rank " + std::to_string(rank), context.where,
+                             "use 1 to " + std::to_string(dim));
+        }
         maps = {encode, decode,
                 CodecSpec{"dense", {{"dtype", std::string(dtype_name(tiles.dtype))}}, {}}};
     }

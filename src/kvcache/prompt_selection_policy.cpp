@@ -6,17 +6,17 @@ namespace lowkey {
 namespace {
 
 constexpr int64_t kMostObserved = 1 << 16;
-constexpr int64_t kWidestKernel = 1 << 16;
+constexpr int64_t kWidestKernel = 1 << 12;
 
 /// After a prompt: its last `observe` tokens, and those of the others that these tokens' queries
 /// attend to most (averaged over `kernel` neighbours), `capacity` in all. What is generated stays.
 /// Source: SnapKV (arXiv 2404.14469), for a KV head: weights are summed over its query heads.
 class PromptSelectionPolicy final : public TokenPolicy {
 public:
-    explicit PromptSelectionPolicy(PolicySettings& settings)
+    explicit PromptSelectionPolicy(SpecSettings& settings)
         : observe_(settings.integer("observe", 32, 1, kMostObserved)),
           kernel_(settings.integer("kernel", 5, 1, kWidestKernel)),
-          capacity_(settings.count("capacity", observe_ + 1)) {}
+          capacity_(token_count(settings, "capacity", observe_ + 1)) {}
 
     [[nodiscard]] bool selects() const override { return true; }
     [[nodiscard]] int64_t first_observed(bool prompt, int64_t num_tokens) const override {
@@ -38,17 +38,31 @@ public:
     }
 
 private:
-    /// Means over `kernel` neighbours, zeros beyond the ends counted.
+    /// Means over `kernel` neighbours, zeros beyond the ends counted. O(n) for any kernel, and
+    /// without differences of long sums, which would round: blocks of `kernel` have sums from each
+    /// place to their end and from their begin to each place, and a window is one of either.
     [[nodiscard]] std::vector<double> pool(std::span<const Candidate> candidates) const {
         const auto n = static_cast<int64_t>(candidates.size());
+        const int64_t before = kernel_ / 2;
+        const auto received = [&](int64_t place) {
+            const int64_t i = place - before;
+            return i >= 0 && i < n ? candidates[static_cast<size_t>(i)].received : 0.0;
+        };
+        const int64_t places = n + kernel_ - 1;
+        std::vector<double> to_end(static_cast<size_t>(places));
+        for (int64_t i = places - 1; i >= 0; --i) {
+            const bool last = i == places - 1 || (i + 1) % kernel_ == 0;
+            const double rest = last ? 0 : to_end[static_cast<size_t>(i) + 1];
+            to_end[static_cast<size_t>(i)] = received(i) + rest;
+        }
         std::vector<double> means(candidates.size());
-        for (int64_t i = 0; i < n; ++i) {
-            const int64_t begin = std::max<int64_t>(0, i - kernel_ / 2);
-            const int64_t end = std::min(n, i - kernel_ / 2 + kernel_);
-            double sum = 0;
-            for (int64_t j = begin; j < end; ++j)
-                sum += candidates[static_cast<size_t>(j)].received;
-            means[static_cast<size_t>(i)] = sum / static_cast<double>(kernel_);
+        double from_begin = 0;
+        for (int64_t i = 0; i < places; ++i) {
+            from_begin = (i % kernel_ == 0 ? 0 : from_begin) + received(i);
+            const int64_t first = i - kernel_ + 1;
+            if (first < 0) continue;
+            const double head = first % kernel_ == 0 ? 0 : to_end[static_cast<size_t>(first)];
+            means[static_cast<size_t>(first)] = (head + from_begin) / static_cast<double>(kernel_);
         }
         return means;
     }
@@ -60,7 +74,7 @@ private:
 
 }  // namespace
 
-std::shared_ptr<const TokenPolicy> make_prompt_selection_policy(PolicySettings& settings) {
+std::shared_ptr<const TokenPolicy> make_prompt_selection_policy(SpecSettings& settings) {
     return std::make_shared<PromptSelectionPolicy>(settings);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -13,13 +14,13 @@ namespace {
 
 constexpr int64_t kMostTokens = int64_t{1} << 40;  // beyond any sequence
 
-std::shared_ptr<const TokenPolicy> make_all_policy(PolicySettings&) {
+std::shared_ptr<const TokenPolicy> make_all_policy(SpecSettings&) {
     return std::make_shared<TokenPolicy>();
 }
 
 struct PolicyRow {
     const char* name;
-    std::shared_ptr<const TokenPolicy> (*make)(PolicySettings& settings);
+    std::shared_ptr<const TokenPolicy> (*make)(SpecSettings& settings);
 };
 
 // A new policy is one file and one row here.
@@ -54,55 +55,14 @@ std::vector<size_t> indices_of_least(std::span<const double> scores, int64_t cou
     return order;
 }
 
-PolicySettings::PolicySettings(const TokenPolicySpec& spec, std::string where)
-    : spec_(spec), where_(std::move(where)) {}
-
-int64_t PolicySettings::integer(const std::string& name, std::optional<int64_t> fallback,
-                                int64_t low, int64_t high) {
-    read_.push_back(name);
-    const auto given = integer_setting(spec_.settings, name, where_);
-    if (!given && !fallback) {
-        throw UsageError("token policy '" + spec_.name + "' has no setting '" + name + "'", where_,
-                         "make the plan again");
-    }
-    const int64_t value = given ? *given : *fallback;
-    if (value < low || value > high) {
-        throw UsageError("setting '" + name + "' of token policy '" + spec_.name + "' is " +
-                             std::to_string(value),
-                         where_, "use " + std::to_string(low) + " to " + std::to_string(high));
-    }
-    return value;
-}
-
-TokenCount PolicySettings::count(const std::string& name, int64_t low) {
+TokenCount token_count(SpecSettings& settings, const std::string& name, int64_t low) {
     TokenCount count;
-    const std::string share = name + "_share";
-    read_.push_back(share);
-    const auto given = number_setting(spec_.settings, share, where_);
+    const auto share = settings.number(name + "_share", 0, 1);
     // Without a share the number itself must be there.
-    count.tokens =
-        integer(name, given ? std::optional<int64_t>(low) : std::nullopt, low, kMostTokens);
-    count.share = given.value_or(0);
-    if (!(count.share >= 0 && count.share <= 1)) {
-        throw UsageError("setting '" + share + "' of token policy '" + spec_.name + "' is " +
-                             std::to_string(count.share),
-                         where_, "use 0 to 1");
-    }
+    count.tokens = settings.integer(name, share ? std::optional<int64_t>(low) : std::nullopt, low,
+                                    kMostTokens);
+    count.share = share.value_or(0);
     return count;
-}
-
-bool PolicySettings::flag(const std::string& name) {
-    read_.push_back(name);
-    return bool_setting(spec_.settings, name, where_).value_or(false);
-}
-
-void PolicySettings::finish() const {
-    for (const auto& [name, value] : spec_.settings) {
-        if (std::find(read_.begin(), read_.end(), name) != read_.end()) continue;
-        throw UsageError("token policy '" + spec_.name + "' has a setting '" + name +
-                             "' that this lowkey does not know",
-                         where_, "make the plan again with this lowkey");
-    }
 }
 
 std::shared_ptr<const TokenPolicy> make_token_policy(const TokenPolicySpec& spec,
@@ -110,7 +70,7 @@ std::shared_ptr<const TokenPolicy> make_token_policy(const TokenPolicySpec& spec
     std::string known;
     for (const PolicyRow& row : kPolicies) {
         if (spec.name == row.name) {
-            PolicySettings settings(spec, where);
+            SpecSettings settings("token policy '" + spec.name + "'", spec.settings, where);
             auto policy = row.make(settings);
             settings.finish();
             return policy;

@@ -3,12 +3,12 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "kvcache/plan.h"
+#include "kvcache/spec_settings.h"
 
 namespace lowkey {
 
@@ -80,27 +80,11 @@ std::vector<size_t> indices_of_least(std::span<const double> scores, int64_t cou
 std::shared_ptr<const TokenPolicy> make_token_policy(const TokenPolicySpec& spec,
                                                      const std::string& where);
 
-/// Reads a policy's settings and refuses, by name, those that are missing, out of range or unknown.
-class PolicySettings {
-public:
-    PolicySettings(const TokenPolicySpec& spec, std::string where);
-    /// A whole number in [low, high]; `fallback` when absent, which without one is refused.
-    int64_t integer(const std::string& name, std::optional<int64_t> fallback, int64_t low,
-                    int64_t high);
-    /// `name`, at least `low`, and `name`_share, from 0 to 1: one of them at least.
-    TokenCount count(const std::string& name, int64_t low);
-    bool flag(const std::string& name);
-    /// Refuses settings that nobody read.
-    void finish() const;
+/// The settings `name`, at least `low`, and `name`_share, from 0 to 1: one of them at least.
+TokenCount token_count(SpecSettings& settings, const std::string& name, int64_t low);
 
-private:
-    const TokenPolicySpec& spec_;
-    std::string where_;
-    std::vector<std::string> read_;
-};
-
-std::shared_ptr<const TokenPolicy> make_window_policy(PolicySettings& settings);
-std::shared_ptr<const TokenPolicy> make_heavy_hitters_policy(PolicySettings& settings);
-std::shared_ptr<const TokenPolicy> make_prompt_selection_policy(PolicySettings& settings);
+std::shared_ptr<const TokenPolicy> make_window_policy(SpecSettings& settings);
+std::shared_ptr<const TokenPolicy> make_heavy_hitters_policy(SpecSettings& settings);
+std::shared_ptr<const TokenPolicy> make_prompt_selection_policy(SpecSettings& settings);
 
 }  // namespace lowkey

@@ -7,9 +7,9 @@ namespace {
 /// (arXiv 2309.17453); RazorAttention (arXiv 2407.15891), section 3.3.
 class WindowPolicy final : public TokenPolicy {
 public:
-    explicit WindowPolicy(PolicySettings& settings)
+    explicit WindowPolicy(SpecSettings& settings)
         : sinks_(settings.integer("sinks", 0, 0, kMaxSinks)),
-          window_(settings.count("window", 1)),
+          window_(token_count(settings, "window", 1)),
           compensates_(settings.flag("compensation")),
           reindexes_(settings.flag("reindex")) {}
 
@@ -29,7 +29,7 @@ private:
 
 }  // namespace
 
-std::shared_ptr<const TokenPolicy> make_window_policy(PolicySettings& settings) {
+std::shared_ptr<const TokenPolicy> make_window_policy(SpecSettings& settings) {
     return std::make_shared<WindowPolicy>(settings);
 }
 

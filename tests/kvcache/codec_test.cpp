@@ -175,6 +175,42 @@ TEST_P(Codecs, SumsAreWeightedDecodedValues) {
 INSTANTIATE_TEST_SUITE_P(All, Codecs, ::testing::ValuesIn(cases()),
                          [](const auto& test) { return std::string(test.param.name); });
 
+// A setting or tensor that is not understood would make another cache than the plan says.
+TEST(Codec, RefusesSettingsAndTensorsByName) {
+    const CodecContext context{8, DType::kBF16, nullptr, "layer 3, KV head 1"};
+    CodecSpec with_tensor;
+    with_tensor.tensors = low_rank(8, 4, 1).tensors;
+    CodecSpec with_scale = low_rank(8, 4, 1);
+    with_scale.tensors["scale"] = with_scale.tensors.at("encode");
+    CodecSpec with_bits = low_rank(8, 4, 1);
+    with_bits.settings["bits"] = int64_t{4};
+    const std::vector<std::pair<CodecSpec, std::string>> wrong = {
+        {{"dense", {{"bits", int64_t{4}}}, {}}, "a setting 'bits'"},
+        {{"dense", {{"space", std::string("after_rotation")}}, {}}, "a setting 'space'"},
+        {with_tensor, "a tensor 'decode'"},
+        {with_scale, "a tensor 'scale'"},
+        {with_bits, "a setting 'bits'"},
+        {low_rank(8, 9, 1), "of rank 9"},
+    };
+    for (const auto& [spec, what] : wrong) {
+        for (const bool key : {true, false}) {
+            try {
+                if (key) {
+                    make_key_codec(spec, context);
+                } else {
+                    make_value_codec(spec, context);
+                }
+                ADD_FAILURE() << what;
+            } catch (const UsageError& e) {
+                EXPECT_NE(std::string(e.what()).find(what), std::string::npos) << e.what();
+                EXPECT_NE(std::string(e.what()).find(context.where), std::string::npos);
+            }
+        }
+    }
+    EXPECT_THROW(make_value_codec(low_rank(8, 4, 1, "before_rotation"), context), UsageError)
+        << "a space is of keys";
+}
+
 TEST(Codec, RefusesWhatItDoesNotKnow) {
     const CodecContext context{8, DType::kBF16, nullptr, "layer 3, KV head 1, key"};
     EXPECT_THROW(make_key_codec({"wavelet", {}, {}}, context), UnsupportedError);
