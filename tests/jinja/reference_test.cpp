@@ -8,7 +8,7 @@ namespace lowkey {
 namespace {
 
 TEST(Reference, RendersTheSame) {
-    std::ifstream in(std::string(LOWKEY_TEST_DATA) + "/jinja/cases.jsonl");
+    std::ifstream in(LOWKEY_TEST_DATA "/jinja/cases.jsonl");
     std::string line;
     ASSERT_TRUE(std::getline(in, line));
     const jinja::Value variables = jinja::from_json(line, "variables");
