@@ -1,23 +1,51 @@
 #include "base/unicode.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
+#include "base/code_points.h"
 #include "base/error.h"
+#include "base/unicode_tables.h"
 
 namespace lowkey {
 namespace {
+
+namespace tables = unicode_tables;
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 constexpr uint64_t kHighBits = 0x8080808080808080ULL;
 
 uint8_t byte_at(std::string_view bytes, size_t pos) { return static_cast<uint8_t>(bytes[pos]); }
 
-// The end of the ASCII bytes that start at pos.
+uint8_t value_at(const CodePointMap& map, char32_t c) { return c > kMaxCodePoint ? 0 : map[c]; }
+
+CodePointMap map_of_runs(const uint32_t* runs, size_t count) {
+    std::vector<CodePointMap::Run> list;
+    for (size_t i = 0; i < count; ++i)
+        list.push_back({static_cast<char32_t>(runs[i] >> 8), static_cast<uint8_t>(runs[i])});
+    return CodePointMap(list);
+}
+
+// The other case by a table of sorted pairs, or c.
+char32_t other_case(const uint32_t* pairs, size_t count, char32_t c) {
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (pairs[2 * middle] == c) return pairs[2 * middle + 1];
+        if (pairs[2 * middle] < c) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return c;
+}
+
+}  // namespace
+
 size_t skip_ascii(std::string_view text, size_t pos) {
     for (; pos + 8 <= text.size(); pos += 8) {
         uint64_t eight = 0;
@@ -27,48 +55,6 @@ size_t skip_ascii(std::string_view text, size_t pos) {
     while (pos < text.size() && byte_at(text, pos) < 0x80) ++pos;
     return pos;
 }
-
-utf8proc_category_t category(char32_t c) {
-    return utf8proc_category(static_cast<utf8proc_int32_t>(c));
-}
-
-// Decomposes, sorts marks and composes `text`, and appends it. utf8proc_map would sort marks by
-// swapping neighbours: quadratic in a long run of them, which a text may hold.
-void append_normal_form(std::string& out, std::string_view text, NormalForm form) {
-    const bool compose = form == NormalForm::kNfc || form == NormalForm::kNfkc;
-    const bool compatible = form == NormalForm::kNfkc || form == NormalForm::kNfkd;
-    const auto options = static_cast<utf8proc_option_t>(
-        UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : UTF8PROC_DECOMPOSE));
-    std::vector<utf8proc_int32_t> points;
-    points.reserve(text.size());
-    constexpr utf8proc_ssize_t longest = 32;  // U+FDFA becomes 18
-    for (size_t pos = 0; pos < text.size();) {
-        const auto c = static_cast<utf8proc_int32_t>(next_code_point(text, pos));
-        utf8proc_int32_t parts[longest];
-        const auto count = utf8proc_decompose_char(c, parts, longest, options, nullptr);
-        LOWKEY_CHECK(count >= 0 && count <= longest);
-        points.insert(points.end(), parts, parts + count);
-    }
-    const auto order = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
-    for (size_t i = 0; i < points.size(); ++i) {
-        size_t end = i;
-        while (end < points.size() && order(points[end]) != 0) ++end;
-        std::stable_sort(points.begin() + static_cast<ptrdiff_t>(i),
-                         points.begin() + static_cast<ptrdiff_t>(end),
-                         [&](auto a, auto b) { return order(a) < order(b); });
-        i = end;
-    }
-    auto length = static_cast<utf8proc_ssize_t>(points.size());
-    if (compose) {
-        const auto how = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-        length = utf8proc_normalize_utf32(points.data(), length, how);
-    }
-    for (utf8proc_ssize_t i = 0; i < length; ++i) {
-        append_utf8(out, static_cast<char32_t>(points[static_cast<size_t>(i)]));
-    }
-}
-
-}  // namespace
 
 Utf8Char inspect_utf8(std::string_view bytes, size_t pos) {
     const uint8_t lead = byte_at(bytes, pos);
@@ -125,9 +111,20 @@ char32_t last_code_point(std::string_view text) {
 }
 
 void append_utf8(std::string& out, char32_t c) {
-    utf8proc_uint8_t bytes[4];
-    const auto length = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
-    out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(length));
+    const auto push = [&](char32_t byte) { out.push_back(static_cast<char>(byte)); };
+    if (c < 0x80) return push(c);
+    if (c < 0x800) {
+        push(0xC0 | (c >> 6));
+    } else {
+        if (c < 0x10000) {
+            push(0xE0 | (c >> 12));
+        } else {
+            push(0xF0 | (c >> 18));
+            push(0x80 | (c >> 12 & 0x3F));
+        }
+        push(0x80 | (c >> 6 & 0x3F));
+    }
+    push(0x80 | (c & 0x3F));
 }
 
 bool is_white_space(char32_t c) {
@@ -136,10 +133,15 @@ bool is_white_space(char32_t c) {
            c == 0x205F || c == 0x3000;
 }
 
+Category category(char32_t c) {
+    static const CodePointMap map = map_of_runs(tables::kCategoryRuns, tables::kNumCategoryRuns);
+    return static_cast<Category>(value_at(map, c));
+}
+
 bool is_numeric(char32_t c) {
     if (c < 0x80) return c >= '0' && c <= '9';
-    const auto kind = category(c);
-    return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
+    const Category kind = category(c);
+    return kind >= Category::kNd && kind <= Category::kNo;
 }
 
 bool is_punctuation(char32_t c) {
@@ -147,53 +149,50 @@ bool is_punctuation(char32_t c) {
         return (c >= 0x21 && c <= 0x2F) || (c >= 0x3A && c <= 0x40) || (c >= 0x5B && c <= 0x60) ||
                (c >= 0x7B && c <= 0x7E);
     }
-    const auto kind = category(c);
-    return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
+    const Category kind = category(c);
+    return kind >= Category::kPc && kind <= Category::kPo;
 }
 
 bool is_mark(char32_t c) {
-    const auto kind = category(c);
-    return kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
+    const Category kind = category(c);
+    return kind >= Category::kMn && kind <= Category::kMe;
 }
 
 bool is_letter(char32_t c) {
-    const auto kind = category(c);
-    return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
+    const Category kind = category(c);
+    return kind >= Category::kLu && kind <= Category::kLo;
 }
 
-bool is_decimal(char32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
-bool is_upper(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LU; }
-bool is_title(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LT; }
+bool is_decimal(char32_t c) { return category(c) == Category::kNd; }
+bool is_upper(char32_t c) { return category(c) == Category::kLu; }
+bool is_title(char32_t c) { return category(c) == Category::kLt; }
 bool is_lower(char32_t c) {
-    return category(c) == UTF8PROC_CATEGORY_LL ||
-           (to_lower(c) == c && to_upper(c) != c && !is_title(c));
+    return category(c) == Category::kLl || (to_lower(c) == c && to_upper(c) != c && !is_title(c));
 }
 
 bool is_printable(char32_t c) {
     if (c < 0x80) return c >= 0x20 && c < 0x7F;
-    switch (category(c)) {
-        case UTF8PROC_CATEGORY_CN:
-        case UTF8PROC_CATEGORY_CC:
-        case UTF8PROC_CATEGORY_CF:
-        case UTF8PROC_CATEGORY_CS:
-        case UTF8PROC_CATEGORY_CO:
-        case UTF8PROC_CATEGORY_ZL:
-        case UTF8PROC_CATEGORY_ZP:
-        case UTF8PROC_CATEGORY_ZS:
-            return false;
-        default:
-            return true;
-    }
+    const Category kind = category(c);
+    return kind != Category::kCn && kind < Category::kZs;
 }
 
 char32_t to_upper(char32_t c) {
-    return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+    if (c < 0x80) return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
+    return other_case(tables::kUpper, tables::kNumUpper, c);
 }
 char32_t to_lower(char32_t c) {
-    return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+    if (c < 0x80) return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+    return other_case(tables::kLower, tables::kNumLower, c);
 }
 char32_t to_title(char32_t c) {
-    return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
+    const char32_t title = other_case(tables::kTitle, tables::kNumTitle, c);
+    return title != c || is_title(c) ? title : to_upper(c);
+}
+
+char32_t fold_case(char32_t c) {
+    // The dotted capital and the dotless small i, which only some languages join with i.
+    if (c == 0x130 || c == 0x131) return c;
+    return to_lower(to_upper(c));
 }
 
 std::string to_lowercase(std::string_view text) {
@@ -207,24 +206,6 @@ std::string to_lowercase(std::string_view text) {
         } else {
             append_utf8(out, to_lower(c));
         }
-    }
-    return out;
-}
-
-std::string normalize(std::string_view text, NormalForm form) {
-    std::string out;
-    out.reserve(text.size());
-    for (size_t pos = 0; pos < text.size();) {
-        // ASCII stays as it is, but for a last character that marks may follow; and nothing crosses
-        // into ASCII from its left.
-        const size_t ascii_end = skip_ascii(text, pos);
-        const size_t start =
-            ascii_end == text.size() || ascii_end == pos ? ascii_end : ascii_end - 1;
-        out.append(text, pos, start - pos);
-        size_t end = ascii_end;
-        while (end < text.size() && byte_at(text, end) >= 0x80) ++end;
-        if (end > start) append_normal_form(out, text.substr(start, end - start), form);
-        pos = end;
     }
     return out;
 }

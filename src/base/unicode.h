@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,9 @@ struct Utf8Char {
 };
 Utf8Char inspect_utf8(std::string_view bytes, size_t pos);
 
+/// The end of the ASCII bytes that start at `pos`.
+size_t skip_ascii(std::string_view text, size_t pos);
+
 /// `text` when it is valid UTF-8; else a copy in `storage` with one U+FFFD for every maximal
 /// invalid part, as Python's errors="replace" and Rust's from_utf8_lossy write it.
 std::string_view valid_utf8(std::string_view text, std::string& storage);
@@ -25,11 +29,21 @@ char32_t first_code_point(std::string_view text);
 char32_t last_code_point(std::string_view text);
 void append_utf8(std::string& out, char32_t c);
 
+/// General categories, in the order of Unicode's names: letters, marks, numbers, punctuation,
+/// symbols, separators, others.
+enum class Category : uint8_t {
+    // clang-format off
+    kCn, kLu, kLl, kLt, kLm, kLo, kMn, kMc, kMe, kNd, kNl, kNo, kPc, kPd, kPs, kPe, kPi, kPf, kPo,
+    kSm, kSc, kSk, kSo, kZs, kZl, kZp, kCc, kCf, kCs, kCo,
+    // clang-format on
+};
+Category category(char32_t c);  ///< of Unicode 16
+
 bool is_white_space(char32_t c);  ///< Unicode property White_Space
-bool is_numeric(char32_t c);      ///< general categories Nd, Nl, No
-bool is_punctuation(char32_t c);  ///< ASCII punctuation (also its symbols) and categories P*
-bool is_mark(char32_t c);         ///< general categories M*
 bool is_letter(char32_t c);       ///< general categories L*
+bool is_mark(char32_t c);         ///< general categories M*
+bool is_numeric(char32_t c);      ///< general categories N*
+bool is_punctuation(char32_t c);  ///< ASCII punctuation (also its symbols) and categories P*
 bool is_decimal(char32_t c);      ///< general category Nd
 bool is_upper(char32_t c);        ///< general category Lu
 bool is_lower(char32_t c);        ///< general category Ll, or a letter that only has an upper case
@@ -41,12 +55,15 @@ bool is_printable(char32_t c);
 char32_t to_upper(char32_t c);
 char32_t to_lower(char32_t c);
 char32_t to_title(char32_t c);
+/// Equal for characters that differ in case only (Unicode's simple case folding).
+char32_t fold_case(char32_t c);
 
 /// Every character by itself to lower case: no context, so no final sigma.
 std::string to_lowercase(std::string_view text);
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
-/// Unicode normal form of valid UTF-8, in time linear in its length.
+/// Normal form of valid UTF-8 (of Unicode 9, as `tokenizers` has it), in time linear in its length
+/// but for sorting marks.
 std::string normalize(std::string_view text, NormalForm form);
 
 }  // namespace lowkey

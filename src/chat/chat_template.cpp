@@ -52,24 +52,28 @@ std::map<std::string, Source> template_files(const fs::path& directory) {
     return out;
 }
 
-/// Templates by name, from tokenizer_config.json: one, or a list with names.
-std::map<std::string, Source> configured_templates(const fs::path& directory) {
+/// Templates by name, from the "chat_template" of a JSON file: one, a list with names, or an object
+/// by name.
+std::map<std::string, Source> configured_templates(const fs::path& file) {
     std::map<std::string, Source> out;
-    const std::string path = (directory / "tokenizer_config.json").string();
+    const std::string path = file.string();
     std::error_code ignored;
     if (!fs::exists(path, ignored)) return out;
     const auto document = read_json_file(path, kMaxConfigBytes);
     const auto configured = JsonReader(document, path).find("chat_template");
     if (!configured) return out;
-    if (!configured->is_array()) {
-        out["default"] = {configured->string(), path + ", chat_template"};
-        return out;
-    }
-    for (const JsonReader& entry : configured->items()) {
-        const std::string name = entry.at("name").string();
+    const auto add = [&](const std::string& name, const JsonReader& source) {
         std::string where = path;
         where.append(", chat_template '").append(name).append("'");
-        out[name] = {entry.at("template").string(), where};
+        out[name] = {source.string(), where};
+    };
+    if (configured->is_array()) {
+        for (const JsonReader& entry : configured->items())
+            add(entry.at("name").string(), entry.at("template"));
+    } else if (configured->is_object()) {
+        for (const auto& [name, source] : configured->members()) add(name, source);
+    } else {
+        out["default"] = {configured->string(), path + ", chat_template"};
     }
     return out;
 }
@@ -80,7 +84,9 @@ Source find_source(const std::string& directory, bool with_tools) {
         throw FileError("no such directory", directory, "give a Hugging Face directory");
     }
     std::map<std::string, Source> found = template_files(directory);
-    if (found.empty()) found = configured_templates(directory);
+    for (const char* file : {"tokenizer_config.json", "chat_template.json"}) {
+        if (found.empty()) found = configured_templates(fs::path(directory) / file);
+    }
     if (found.empty()) throw FileError("the model has no chat template", directory, kRemedy);
     if (with_tools && found.count("tool_use") > 0) return found["tool_use"];
     if (found.count("default") > 0) return found["default"];

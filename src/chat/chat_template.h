@@ -27,8 +27,8 @@ struct ChatRequest {
 class ChatTemplate {
 public:
     /// The template of a Hugging Face directory: `chat_template.jinja` and
-    /// `additional_chat_templates/*.jinja`, else the `chat_template` of tokenizer_config.json. Of
-    /// several, "tool_use" is taken when there are tools, else "default". Throws FileError when
+    /// `additional_chat_templates/*.jinja`, else the `chat_template` of tokenizer_config.json (one,
+    /// a list with names, or an object by name), else of chat_template.json. Of several, "tool_use" is taken when there are tools, else "default". Throws FileError when
     /// there is none or it is wrong, UnsupportedError.
     static ChatTemplate of_model(const std::string& directory, bool with_tools);
     /// Another template; `directory`, whose special tokens it gets, may be empty. Throws FileError

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <optional>
 
 #include "base/error.h"
@@ -23,7 +24,7 @@ class TextOutput {
 public:
     TextOutput(const Tokenizer* tokenizer, const GenerationOptions& options)
         : stop_(options.stop), on_text_(options.on_text) {
-        if (tokenizer != nullptr) decoder_.emplace(*tokenizer, /*skip_special_tokens=*/true);
+        if (tokenizer != nullptr) decoder_ = tokenizer->stream(/*skip_special_tokens=*/true);
         if (tokenizer == nullptr && !options.stop.empty()) {
             throw UsageError("stop strings need a tokenizer, which the model does not have", "",
                              "leave them out");
@@ -46,7 +47,7 @@ private:
         if (on_text_) on_text_(piece);
     }
 
-    std::optional<StreamingDecoder> decoder_;
+    std::unique_ptr<TextStream> decoder_;
     StopStrings stop_;
     const std::function<void(std::string_view)>& on_text_;
     std::string text_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/unicode.h"
 
 namespace lowkey {
@@ -68,29 +69,24 @@ AddedToken read_added_token(const JsonReader& object) {
     return token;
 }
 
-void AddedTokens::add(AddedToken token, const Vocabulary& vocabulary, const Normalizer* normalizer,
-                      const JsonReader& where) {
-    if (token.content.empty()) return;
-    const int32_t known = vocabulary.id(token.content);
-    if (known != kNoToken) token.id = known;
-    if (const auto entry = ids_.find(token.content); entry != ids_.end()) {
-        if (entry->second == token.id) return;
-        where.fail("added token '" + token.content + "' has two ids");
+AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, const Normalizer* normalizer,
+                         const std::string& file) {
+    for (AddedToken token : tokens) {
+        LOWKEY_CHECK(token.id >= 0 && !token.content.empty());
+        if (token.single_word && !word_char_) word_char_.emplace("[\\w\\x{200C}\\x{200D}]", "\\w");
+        token.spelling = token.content;
+        if (token.normalized && normalizer != nullptr) {
+            token.spelling = normalizer->apply(token.content);
+            if (token.spelling.size() > TokenTrie::kMaxBytes)
+                throw FileError("added token that is too long", file,
+                                "check the file, or get it again");
+        }
+        if (!token.spelling.empty())
+            (token.normalized ? normalized_ : raw_).add(token.spelling, token.id);
+        end_id_ = std::max(end_id_, token.id + 1);
+        ids_.emplace(token.content, token.id);
+        tokens_.emplace(token.id, std::move(token));
     }
-    if (tokens_.contains(token.id) || (known == kNoToken && vocabulary.token(token.id) != nullptr))
-        where.fail("two tokens have the id " + std::to_string(token.id));
-    if (token.single_word && !word_char_) word_char_.emplace("[\\w\\x{200C}\\x{200D}]", "\\w");
-    token.spelling = token.content;
-    if (token.normalized && normalizer != nullptr) {
-        token.spelling = normalizer->apply(token.content);
-        if (token.spelling.size() > TokenTrie::kMaxBytes)
-            where.fail("added token that is too long");
-    }
-    if (!token.spelling.empty())
-        (token.normalized ? normalized_ : raw_).add(token.spelling, token.id);
-    end_id_ = std::max(end_id_, token.id + 1);
-    ids_.emplace(token.content, token.id);
-    tokens_.emplace(token.id, std::move(token));
 }
 
 const AddedToken* AddedTokens::token(int32_t id) const {
@@ -105,8 +101,8 @@ int32_t AddedTokens::id(std::string_view content) const {
 
 // Leftmost longest matches; on_text(begin, end) for what lies between.
 template <typename OnText, typename OnToken>
-void AddedTokens::find(const TokenTrie& trie, std::string_view text, const OnText& on_text,
-                       const OnToken& on_token) const {
+void AddedTokens::find(const TokenTrie& trie, std::string_view text, SpecialText special,
+                       const OnText& on_text, const OnToken& on_token) const {
     WordChars word_chars(word_char_);
     size_t covered = 0;
     for (size_t pos = trie.empty() ? text.size() : 0; pos < text.size();) {
@@ -127,6 +123,7 @@ void AddedTokens::find(const TokenTrie& trie, std::string_view text, const OnTex
         TextRange range{pos, pos + length};
         pos += length;
         const AddedToken& added = tokens_.at(id);
+        if (added.special && special == SpecialText::kPlain) continue;
         if (added.single_word && !word_chars.stands_alone(text, range)) continue;
         if (added.lstrip) {
             const size_t from = std::min(covered, range.begin);
@@ -140,7 +137,8 @@ void AddedTokens::find(const TokenTrie& trie, std::string_view text, const OnTex
     if (covered < text.size()) on_text(covered, text.size());
 }
 
-PieceText AddedTokens::split(std::string_view text, const Normalizer* normalizer) const {
+PieceText AddedTokens::split(std::string_view text, const Normalizer* normalizer,
+                             SpecialText special) const {
     PieceText out;
     out.text.reserve(text.size());
     const auto append_token = [&](int32_t id) { out.pieces.push_back({0, 0, id}); };
@@ -151,12 +149,12 @@ PieceText AddedTokens::split(std::string_view text, const Normalizer* normalizer
     };
     const auto append_normalized = [&](std::string_view part) {
         find(
-            normalized_, part,
+            normalized_, part, special,
             [&](size_t begin, size_t end) { append_text(part.substr(begin, end - begin)); },
             append_token);
     };
     find(
-        raw_, text,
+        raw_, text, special,
         [&](size_t begin, size_t end) {
             const std::string_view part = text.substr(begin, end - begin);
             if (normalizer == nullptr) return append_normalized(part);

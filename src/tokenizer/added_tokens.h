@@ -12,6 +12,7 @@
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/regex.h"
 #include "tokenizer/token_trie.h"
+#include "tokenizer/tokenizer.h"
 #include "tokenizer/vocabulary.h"
 
 namespace lowkey {
@@ -32,16 +33,18 @@ struct AddedToken {
 /// The flags and "content" of an added token, all but the id. Throws FileError.
 AddedToken read_added_token(const JsonReader& object);
 
-/// The added tokens of a tokenizer. Immutable after the last add(), thread-safe then.
+/// The added tokens of a tokenizer. Immutable, thread-safe.
 class AddedTokens {
 public:
-    /// Adds a token. Where the vocabulary has one of that text, its id counts. `normalizer` may be
-    /// null. Throws FileError (`where`) when the id belongs to another token.
-    void add(AddedToken token, const Vocabulary& vocabulary, const Normalizer* normalizer,
-             const JsonReader& where);
+    AddedTokens() = default;
+    /// Of tokens with ids, contents and ids unique (see merge_added_tokens). `normalizer` may be
+    /// null. Throws FileError, naming `file`, when a token's normalized spelling is too long.
+    AddedTokens(const std::vector<AddedToken>& tokens, const Normalizer* normalizer,
+                const std::string& file);
 
     /// Cuts `text` (valid UTF-8) at the tokens and normalizes what lies between.
-    [[nodiscard]] PieceText split(std::string_view text, const Normalizer* normalizer) const;
+    [[nodiscard]] PieceText split(std::string_view text, const Normalizer* normalizer,
+                                  SpecialText special) const;
 
     [[nodiscard]] const AddedToken* token(int32_t id) const;   ///< or null
     [[nodiscard]] int32_t id(std::string_view content) const;  ///< or kNoToken
@@ -50,8 +53,8 @@ public:
 
 private:
     template <typename OnText, typename OnToken>
-    void find(const TokenTrie& trie, std::string_view text, const OnText& on_text,
-              const OnToken& on_token) const;
+    void find(const TokenTrie& trie, std::string_view text, SpecialText special,
+              const OnText& on_text, const OnToken& on_token) const;
 
     std::unordered_map<int32_t, AddedToken> tokens_;
     std::unordered_map<std::string, int32_t> ids_;

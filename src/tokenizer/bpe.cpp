@@ -87,6 +87,15 @@ Bpe::Bpe(Vocabulary vocabulary, std::string_view merges_text, const std::string&
     prepare();
 }
 
+Bpe::Bpe(Vocabulary vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
+         BpeOptions options, const std::string& file)
+    : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {
+    const nlohmann::json nothing;
+    const JsonReader where(nothing, file);
+    for (const auto& [left, right] : merges) add_merge(left, right, where);
+    prepare();
+}
+
 void Bpe::add_merge(std::string_view left, std::string_view right, const JsonReader& where) {
     if (merged_.size() == kMaxMerges) where.fail("too many merges");
     const std::string_view prefix = options_.continuing_subword_prefix;

@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tokenizer/flat_table.h"
@@ -12,12 +13,12 @@ namespace lowkey {
 
 /// How a BPE model treats what its vocabulary lacks, and the affixes of older models.
 struct BpeOptions {
-    std::string unk_token;                  ///< empty: unknown characters give nothing
-    std::string continuing_subword_prefix;  ///< before every character of a word but the first
-    std::string end_of_word_suffix;         ///< behind the last character of a word
-    bool fuse_unk = false;                  ///< one unknown token for a run of them
-    bool byte_fallback = false;             ///< unknown characters become tokens `<0x41>`
-    bool ignore_merges = false;             ///< a word that is a token is never split
+    std::string unk_token = {};                  ///< empty: unknown characters give nothing
+    std::string continuing_subword_prefix = {};  ///< before every character of a word but the first
+    std::string end_of_word_suffix = {};         ///< behind the last character of a word
+    bool fuse_unk = false;                       ///< one unknown token for a run of them
+    bool byte_fallback = false;                  ///< unknown characters become tokens `<0x41>`
+    bool ignore_merges = false;                  ///< a word that is a token is never split
 };
 
 /// Byte-pair encoding: of the pairs of neighbours that a merge joins, the one that stands first in
@@ -29,6 +30,9 @@ public:
     explicit Bpe(const JsonReader& model);
     /// Of a vocabulary and the text of a merges.txt (`file` is for messages). Throws FileError.
     Bpe(Vocabulary vocabulary, std::string_view merges_text, const std::string& file);
+    /// Of merges whose parts and results are in the vocabulary, first ones first.
+    Bpe(Vocabulary vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
+        BpeOptions options, const std::string& file);
 
     void append_ids(std::string_view word, std::vector<int32_t>& ids) const override;
     [[nodiscard]] const Vocabulary& vocabulary() const override { return vocabulary_; }

@@ -3,6 +3,7 @@
 #include <map>
 #include <vector>
 
+#include "base/code_points.h"
 #include "base/unicode.h"
 #include "tokenizer/component.h"
 #include "tokenizer/text_pattern.h"
@@ -98,10 +99,14 @@ public:
         out.reserve(text.size());
         for (size_t pos = 0; pos < text.size();) {
             const size_t start = pos;
-            if (!is_mark(next_code_point(text, pos))) out.append(text, start, pos - start);
+            if (accents_[next_code_point(text, pos)] == 0) out.append(text, start, pos - start);
         }
         return out;
     }
+
+private:
+    // The marks of an older Unicode than the one that regular expressions know.
+    CodePointMap accents_{*CodePointSet::with_property("tokenizers accents")};
 };
 
 }  // namespace
@@ -121,6 +126,10 @@ std::unique_ptr<Normalizer> make_normalizer(const JsonReader& component) {
     if (type == "Strip") return std::make_unique<StripNormalizer>(component);
     if (type == "StripAccents") return std::make_unique<StripAccentsNormalizer>();
     unsupported_component("normalizer", type, component);
+}
+
+std::unique_ptr<Normalizer> make_nfc_normalizer() {
+    return std::make_unique<FormNormalizer>(NormalForm::kNfc);
 }
 
 }  // namespace lowkey

@@ -19,4 +19,7 @@ public:
 /// what lowkey does not know.
 std::unique_ptr<Normalizer> make_normalizer(const JsonReader& component);
 
+/// Composes characters with their marks (NFC).
+std::unique_ptr<Normalizer> make_nfc_normalizer();
+
 }  // namespace lowkey

@@ -37,11 +37,11 @@ PipelineTokenizer::PipelineTokenizer(Pipeline pipeline, const TokenizerConfig& c
     if (config.eos_token) eos_id_ = token_id(*config.eos_token);
 }
 
-std::vector<int32_t> PipelineTokenizer::encode(std::string_view text,
-                                               bool add_special_tokens) const {
+std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, bool add_special_tokens,
+                                               SpecialText special) const {
     std::string storage;
-    PieceText words =
-        pipeline_.added_tokens.split(valid_utf8(text, storage), pipeline_.normalizer.get());
+    PieceText words = pipeline_.added_tokens.split(valid_utf8(text, storage),
+                                                   pipeline_.normalizer.get(), special);
     if (pipeline_.pre_tokenizer) pipeline_.pre_tokenizer->apply(words);
     std::vector<int32_t> ids;
     ids.reserve(words.pieces.size() + words.pieces.size() / 2);

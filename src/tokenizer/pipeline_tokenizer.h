@@ -33,8 +33,9 @@ public:
     /// bos and eos are those that `config` names.
     PipelineTokenizer(Pipeline pipeline, const TokenizerConfig& config);
 
-    [[nodiscard]] std::vector<int32_t> encode(std::string_view text,
-                                              bool add_special_tokens) const override;
+    using Tokenizer::encode;
+    [[nodiscard]] std::vector<int32_t> encode(std::string_view text, bool add_special_tokens,
+                                              SpecialText special) const override;
     [[nodiscard]] std::string decode(std::span<const int32_t> ids,
                                      bool skip_special_tokens) const override;
     [[nodiscard]] std::unique_ptr<TextStream> stream(bool skip_special_tokens) const override;

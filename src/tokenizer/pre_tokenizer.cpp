@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/code_points.h"
 #include "base/unicode.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/component.h"
@@ -11,6 +12,13 @@
 
 namespace lowkey {
 namespace {
+
+// The library `tokenizers` takes each of these from a Unicode version of its own.
+const CodePointMap& characters(const char* name) {
+    static const CodePointMap numeric(*CodePointSet::with_property("tokenizers numeric"));
+    static const CodePointMap punctuation(*CodePointSet::with_property("tokenizers punctuation"));
+    return std::string_view(name) == "numeric" ? numeric : punctuation;
+}
 
 // Every character that `is` accepts is a match of its own.
 template <typename IsMatch>
@@ -49,6 +57,8 @@ void rewrite_pieces(PieceText& pieces, const Append& append) {
 
 class SequencePreTokenizer : public PreTokenizer {
 public:
+    explicit SequencePreTokenizer(std::vector<std::unique_ptr<PreTokenizer>> parts)
+        : parts_(std::move(parts)) {}
     explicit SequencePreTokenizer(const JsonReader& component) {
         for (const JsonReader& part : component.at("pretokenizers").items())
             parts_.push_back(make_pre_tokenizer(part));
@@ -67,8 +77,8 @@ public:
         : pattern_(component),
           behavior_(read_split_behavior(component, "behavior")),
           invert_(component.boolean_or("invert", false)) {}
-    SplitPreTokenizer(const std::string& regex, SplitBehavior behavior, bool invert)
-        : pattern_(regex), behavior_(behavior), invert_(invert) {}
+    SplitPreTokenizer(TextPattern pattern, SplitBehavior behavior, bool invert)
+        : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
     void apply(PieceText& pieces) const override {
         split_at_pattern(pieces, behavior_, invert_, pattern_);
     }
@@ -85,7 +95,7 @@ public:
         : add_prefix_space_(add_prefix_space) {
         constexpr const char* gpt2 =
             "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-        if (use_regex) pattern_.emplace(gpt2);
+        if (use_regex) pattern_.emplace(gpt2, "ByteLevel");
     }
     void apply(PieceText& pieces) const override {
         if (add_prefix_space_) {
@@ -112,10 +122,13 @@ public:
         : behavior_(component.boolean_or("individual_digits", false) ? SplitBehavior::kIsolated
                                                                      : SplitBehavior::kContiguous) {
     }
-    void apply(PieceText& pieces) const override { split_at_chars(pieces, behavior_, is_numeric); }
+    void apply(PieceText& pieces) const override {
+        split_at_chars(pieces, behavior_, [&](char32_t c) { return numeric_[c] != 0; });
+    }
 
 private:
     SplitBehavior behavior_;
+    const CodePointMap& numeric_ = characters("numeric");
 };
 
 class PunctuationPreTokenizer : public PreTokenizer {
@@ -124,11 +137,12 @@ public:
         : behavior_(component.has("behavior") ? read_split_behavior(component, "behavior")
                                               : SplitBehavior::kIsolated) {}
     void apply(PieceText& pieces) const override {
-        split_at_chars(pieces, behavior_, is_punctuation);
+        split_at_chars(pieces, behavior_, [&](char32_t c) { return punctuation_[c] != 0; });
     }
 
 private:
     SplitBehavior behavior_;
+    const CodePointMap& punctuation_ = characters("punctuation");
 };
 
 class WhitespaceSplitPreTokenizer : public PreTokenizer {
@@ -172,6 +186,16 @@ std::unique_ptr<PreTokenizer> make_byte_level_pre_tokenizer(bool add_prefix_spac
     return std::make_unique<ByteLevelPreTokenizer>(add_prefix_space, true);
 }
 
+std::unique_ptr<PreTokenizer> make_byte_level_pre_tokenizer(bool add_prefix_space,
+                                                            const std::string& pattern,
+                                                            const std::string& where) {
+    std::vector<std::unique_ptr<PreTokenizer>> parts;
+    parts.push_back(std::make_unique<SplitPreTokenizer>(TextPattern(pattern, where),
+                                                        SplitBehavior::kIsolated, false));
+    parts.push_back(std::make_unique<ByteLevelPreTokenizer>(add_prefix_space, false));
+    return std::make_unique<SequencePreTokenizer>(std::move(parts));
+}
+
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const JsonReader& component) {
     const std::string type = component.at("type").string();
     if (type == "Sequence") return std::make_unique<SequencePreTokenizer>(component);
@@ -187,7 +211,8 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const JsonReader& component) {
     if (type == "Whitespace") {
         // Words here include the joiners, unlike \w of the files' own patterns.
         return std::make_unique<SplitPreTokenizer>(
-            "[\\w\\x{200C}\\x{200D}]+|[^\\w\\s\\x{200C}\\x{200D}]+", SplitBehavior::kRemoved, true);
+            TextPattern("[\\w\\x{200C}\\x{200D}]+|[^\\w\\s\\x{200C}\\x{200D}]+", type),
+            SplitBehavior::kRemoved, true);
     }
     if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplitPreTokenizer>();
     unsupported_component("pre-tokenizer", type, component);

@@ -41,5 +41,10 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const JsonReader& component);
 
 /// GPT-2's: cuts by its regular expression, then writes bytes in the byte-level alphabet.
 std::unique_ptr<PreTokenizer> make_byte_level_pre_tokenizer(bool add_prefix_space);
+/// With another expression, which stands in `where` (for messages). A space is added before each
+/// part then. Throws FileError or UnsupportedError.
+std::unique_ptr<PreTokenizer> make_byte_level_pre_tokenizer(bool add_prefix_space,
+                                                            const std::string& pattern,
+                                                            const std::string& where);
 
 }  // namespace lowkey

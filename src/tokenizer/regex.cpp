@@ -5,8 +5,10 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
+#include "base/unicode.h"
 #include "tokenizer/regex_dialect.h"
 
 namespace lowkey {
@@ -23,10 +25,6 @@ constexpr size_t kStepsPerCheck = 256;  // calls between two looks at the clock
 // Published patterns take 0.05 microseconds a byte.
 constexpr double kBaseSeconds = 10;
 constexpr double kSecondsPerByte = 2e-6;
-
-const pcre2_code* code_of(const std::shared_ptr<const void>& code) {
-    return static_cast<const pcre2_code*>(code.get());
-}
 
 double thread_seconds() {
     timespec now = {};
@@ -45,38 +43,58 @@ pcre2_code* compile(const std::string& pattern, int& error, size_t& offset) {
     const Context context(pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
     LOWKEY_CHECK(context != nullptr);
     pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
-    pcre2_set_max_pattern_length(context.get(), kMaxPatternBytes);
-    return pcre2_compile(
-        reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT,
-        &error, &offset, context.get());
+    return pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                         PCRE2_MULTILINE | PCRE2_NEVER_UTF | PCRE2_USE_OFFSET_LIMIT, &error,
+                         &offset, context.get());
+}
+
+}  // namespace
+
+struct Regex::Code {
+    Code(BytePattern pattern, pcre2_code* compiled)
+        : byte_of(std::move(pattern.byte_of)), code(compiled) {
+        for (char32_t c = 0; c < 0x80; ++c) ascii[c] = byte_of[c];
+    }
+    ~Code() { pcre2_code_free(code); }
+    Code(const Code&) = delete;
+    Code& operator=(const Code&) = delete;
+
+    CodePointMap byte_of;
+    std::array<uint8_t, 0x80> ascii{};
+    pcre2_code* code;
+};
+
+namespace {
+
+BytePattern translate(const std::string& pattern, const std::string& where) {
+    try {
+        if (pattern.size() > kMaxPatternBytes) throw PatternError("it is too long");
+        return translate_regex(pattern);
+    } catch (const DialectError& e) {
+        throw UnsupportedError(
+            std::string("regular expression with ") + e.what() + " is not supported", where,
+            "use a tokenizer without it");
+    } catch (const PatternError& e) {
+        throw FileError(std::string("malformed regular expression (") + e.what() + ")", where,
+                        "check the file, or get it again");
+    }
 }
 
 }  // namespace
 
 Regex::Regex(const std::string& pattern, std::string where) : where_(std::move(where)) {
-    std::string translated;
-    try {
-        translated = to_pcre2(pattern);
-    } catch (const DialectError& e) {
-        throw UnsupportedError(
-            std::string("regular expression with ") + e.what() + " is not supported", where_,
-            "use a tokenizer without it");
-    }
+    BytePattern translated = translate(pattern, where_);
     int error = 0;
     size_t offset = 0;
-    pcre2_code* code = compile(translated, error, offset);
+    pcre2_code* code = compile(translated.pattern, error, offset);
     if (code == nullptr) {
         throw FileError("malformed regular expression (" + message_of(error) + ")", where_,
                         "check the file, or get it again");
     }
-    code_ = std::shared_ptr<const void>(code, [](const void* p) {
-        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): shared_ptr<const void> lost it
-        pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p)));
-    });
     // Without the compiler (as on machines that forbid it) matching is interpreted: slow, but
     // right.
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+    code_ = std::make_shared<const Code>(std::move(translated), code);
 }
 
 struct RegexMatcher::State {
@@ -105,39 +123,65 @@ RegexMatcher::RegexMatcher(const Regex& regex)
     : regex_(regex), state_(std::make_unique<State>()), started_seconds_(thread_seconds()) {}
 RegexMatcher::~RegexMatcher() = default;
 
-size_t RegexMatcher::next_start(std::string_view text, size_t pos) {
-    ++pos;
-    while (pos < text.size() && (static_cast<unsigned char>(text[pos]) & 0xC0U) == 0x80) ++pos;
-    return pos;
+void RegexMatcher::read(std::string_view text) {
+    const Regex::Code& code = *regex_.code_;
+    seen_bytes_ += text.size();
+    kinds_.resize(text.size());
+    char* to = kinds_.data();
+    for (size_t pos = 0; pos < text.size();) {
+        const auto byte = static_cast<unsigned char>(text[pos]);
+        if (byte < 0x80) {
+            *to++ = static_cast<char>(code.ascii[byte]);
+            ++pos;
+        } else {
+            *to++ = static_cast<char>(code.byte_of[next_code_point(text, pos)]);
+        }
+    }
+    kinds_.resize(static_cast<size_t>(to - kinds_.data()));
+    ascii_ = kinds_.size() == text.size();
 }
 
-void RegexMatcher::check_time(size_t text_bytes) {
+void RegexMatcher::check_time() {
     const double passed = thread_seconds() - started_seconds_;
-    const auto bytes = static_cast<double>(std::max(text_bytes, seen_bytes_));
-    if (passed > kBaseSeconds + kSecondsPerByte * bytes) {
+    if (passed > kBaseSeconds + kSecondsPerByte * static_cast<double>(seen_bytes_)) {
         throw FileError("regular expression takes too long on this text", regex_.where_,
                         "use another tokenizer file");
     }
 }
 
 std::optional<TextRange> RegexMatcher::find(std::string_view text, size_t start) {
-    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-    const pcre2_code* code = code_of(regex_.code_);
-    const size_t steps = kBaseSteps + kStepsPerByte * (text.size() - std::min(start, text.size()));
+    read(text);
+    size_t first = 0;
+    Place place;
+    while (place.byte < start) place.move_to(++first, text, ascii_);
+    const auto match = find_in_kinds(first);
+    if (!match) return std::nullopt;
+    TextRange range{};
+    place.move_to(match->begin, text, ascii_);
+    range.begin = place.byte;
+    place.move_to(match->end, text, ascii_);
+    range.end = place.byte;
+    return range;
+}
+
+std::optional<TextRange> RegexMatcher::find_in_kinds(size_t start) {
+    const auto* subject = reinterpret_cast<PCRE2_SPTR>(kinds_.data());
+    const size_t size = kinds_.size();
+    const pcre2_code* code = regex_.code_->code;
+    const size_t steps = kBaseSteps + kStepsPerByte * (size - std::min(start, size));
     pcre2_set_match_limit(state_->context,
                           static_cast<uint32_t>(std::min<size_t>(steps, UINT32_MAX)));
-    while (start <= text.size()) {
-        if (++num_steps_ % kStepsPerCheck == 0) check_time(text.size());
-        const size_t last_start = std::min(start + kWindow, text.size());
+    while (start <= size) {
+        if (++num_steps_ % kStepsPerCheck == 0) check_time();
+        const size_t last_start = std::min(start + kWindow, size);
         pcre2_set_offset_limit(state_->context, last_start);
-        int found = pcre2_match(code, subject, text.size(), start, PCRE2_NO_UTF_CHECK, state_->data,
-                                state_->context);
+        int found = pcre2_match(code, subject, size, start, 0, state_->data, state_->context);
         if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
-            found = pcre2_match(code, subject, text.size(), start,
-                                PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, state_->data, state_->context);
+            found = pcre2_match(code, subject, size, start, PCRE2_NO_JIT, state_->data,
+                                state_->context);
         }
         if (found == PCRE2_ERROR_NOMATCH) {
-            start = next_start(text, last_start);
+            start = last_start + 1;
             continue;
         }
         const size_t* range = pcre2_get_ovector_pointer(state_->data);

@@ -8,8 +8,9 @@
 
 namespace lowkey {
 
-/// Reads a SentencePiece tokenizer.model. Special tokens written in a text stay text: that is how
-/// the library encodes. bos stands before a prompt unless `config` says otherwise, eos behind it if
+/// Reads a SentencePiece tokenizer.model. Control pieces that are written in a text, and the tokens
+/// of `config`, are taken for what they are, as other kinds of tokenizers do; the library encodes
+/// what lies between. bos stands before a prompt unless `config` says otherwise, eos behind it if
 /// `config` says so. Throws FileError.
 std::shared_ptr<const Tokenizer> load_sentencepiece(const std::string& path,
                                                     const TokenizerConfig& config);

@@ -15,7 +15,9 @@ TextPattern::TextPattern(const JsonReader& component) {
     }
 }
 
-TextPattern::TextPattern(const std::string& regex) { regex_.emplace(regex, regex); }
+TextPattern::TextPattern(const std::string& regex, const std::string& where) {
+    regex_.emplace(regex, where);
+}
 
 TextPattern::Finder::Finder(const TextPattern& pattern) : pattern_(pattern) {
     if (pattern.regex_) matcher_.emplace(*pattern.regex_);

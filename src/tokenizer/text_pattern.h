@@ -16,8 +16,8 @@ class TextPattern {
 public:
     /// Reads {"Regex": "..."} or {"String": "..."}, the member "pattern" of `component`.
     explicit TextPattern(const JsonReader& component);
-    /// A regular expression of our own.
-    explicit TextPattern(const std::string& regex);
+    /// A regular expression, and where it stands, for messages.
+    TextPattern(const std::string& regex, const std::string& where);
 
     /// Text with every match replaced.
     [[nodiscard]] std::string replace_all(std::string_view text, std::string_view with) const;

@@ -5,17 +5,18 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
-#include "tokenizer/gpt2_files.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
+#include "tokenizer/tekken.h"
 #include "tokenizer/tokenizer_config.h"
 #include "tokenizer/tokenizer_json.h"
+#include "tokenizer/vocab_and_merges.h"
 
 namespace lowkey {
 
 bool Tokenizer::exists(const std::string& directory) {
     namespace fs = std::filesystem;
     std::error_code ignored;
-    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json"}) {
         if (fs::exists(fs::path(directory) / name, ignored)) return true;
     }
     return false;
@@ -32,16 +33,19 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& directory) {
     if (has("tokenizer.json")) return load_tokenizer_json(path("tokenizer.json"), config);
     if (has("tokenizer.model")) return load_sentencepiece(path("tokenizer.model"), config);
     if (has("vocab.json") && has("merges.txt"))
-        return load_gpt2_files(path("vocab.json"), path("merges.txt"), config);
-    throw FileError("no tokenizer", directory,
-                    "expected tokenizer.json, tokenizer.model, or vocab.json and merges.txt");
+        return load_vocab_and_merges(path("vocab.json"), path("merges.txt"), config);
+    if (has("tekken.json")) return load_tekken(path("tekken.json"), config);
+    throw FileError(
+        "no tokenizer", directory,
+        "expected tokenizer.json, tokenizer.model, vocab.json and merges.txt, or tekken.json");
 }
 
 std::string Tokenizer::fingerprint(const std::string& directory) {
     namespace fs = std::filesystem;
     Hasher hasher;
-    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt",
-                             "tokenizer_config.json", "special_tokens_map.json"}) {
+    for (const char* name :
+         {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tekken.json",
+          "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}) {
         const std::string path = (fs::path(directory) / name).string();
         std::error_code ignored;
         if (!fs::exists(path, ignored)) continue;
@@ -50,19 +54,6 @@ std::string Tokenizer::fingerprint(const std::string& directory) {
         hasher.add(file.bytes());
     }
     return hasher.hex();
-}
-
-StreamingDecoder::StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : tokenizer_(tokenizer),
-      skip_special_tokens_(skip_special_tokens),
-      stream_(tokenizer.stream(skip_special_tokens)) {}
-
-std::string StreamingDecoder::push(int32_t id) { return stream_->push(id); }
-
-std::string StreamingDecoder::finish() {
-    std::string text = stream_->finish();
-    stream_ = tokenizer_.stream(skip_special_tokens_);
-    return text;
 }
 
 }  // namespace lowkey

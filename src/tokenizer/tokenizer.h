@@ -10,14 +10,21 @@
 
 namespace lowkey {
 
-/// Decodes ids that come one at a time: what push() returns, joined, and finish() give decode() of
-/// all ids. One stream, one thread.
+/// Turns ids that come one at a time into text that comes in whole UTF-8 characters: what push()
+/// returns, joined, and finish() are decode() of all ids. Time and memory of a push do not depend on
+/// how many came before. One stream, one thread.
 class TextStream {
 public:
     virtual ~TextStream() = default;
+    /// Text that has become certain with this id; may be empty.
     virtual std::string push(int32_t id) = 0;
+    /// The rest, which no later id can make certain any more: a trailing incomplete character, a
+    /// run of byte tokens. Nothing may be pushed afterwards.
     virtual std::string finish() = 0;
 };
+
+/// Whether special tokens that are written in a text are taken for what they are, or for text.
+enum class SpecialText { kParse, kPlain };
 
 /// Text to token ids and back. Immutable after loading; all methods are thread-safe.
 class Tokenizer {
@@ -25,9 +32,10 @@ public:
     virtual ~Tokenizer() = default;
 
     /// Loads what a Hugging Face directory has: `tokenizer.json`, else `tokenizer.model`
-    /// (SentencePiece), else `vocab.json` + `merges.txt`; `tokenizer_config.json` and
-    /// `special_tokens_map.json` beside them where present. Throws FileError (missing, malformed)
-    /// or UnsupportedError (a component that lowkey does not know, by its name).
+    /// (SentencePiece), else `vocab.json` + `merges.txt`, else `tekken.json`; beside them
+    /// `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` where present.
+    /// Throws FileError (missing, malformed) or UnsupportedError (a component or class that lowkey
+    /// does not know, by its name).
     static std::shared_ptr<const Tokenizer> load(const std::string& directory);
     /// A hash of all files that load() reads of a directory. Throws FileError when one cannot be
     /// read; without any it is the hash of nothing.
@@ -36,11 +44,17 @@ public:
     /// Whether the directory has any of these files.
     static bool exists(const std::string& directory);
 
-    /// Ids of UTF-8 text (invalid bytes are taken as U+FFFD). Special tokens written in the text
-    /// are parsed. `add_special_tokens`: with what the post-processor puts around a prompt (bos,
-    /// …).
+    /// Ids of UTF-8 text (invalid bytes are taken as U+FFFD). `add_special_tokens`: with what the
+    /// post-processor puts around a prompt (bos, …). `special`: what becomes of special tokens that
+    /// are written in the text.
     [[nodiscard]] virtual std::vector<int32_t> encode(std::string_view text,
-                                                      bool add_special_tokens) const = 0;
+                                                      bool add_special_tokens,
+                                                      SpecialText special) const = 0;
+    /// With special tokens in the text parsed.
+    [[nodiscard]] std::vector<int32_t> encode(std::string_view text,
+                                              bool add_special_tokens) const {
+        return encode(text, add_special_tokens, SpecialText::kParse);
+    }
 
     /// Text of ids; bytes that form no UTF-8 become U+FFFD. Ids outside the vocabulary give
     /// nothing. `skip_special_tokens`: leave out tokens that are marked special.
@@ -57,25 +71,6 @@ public:
     /// The id of a token written exactly so, as `<|im_end|>`.
     [[nodiscard]] virtual std::optional<int32_t> token_id(std::string_view token) const = 0;
     [[nodiscard]] virtual bool is_special(int32_t id) const = 0;
-};
-
-/// Turns ids that come one at a time into text that comes in whole UTF-8 characters: what push()
-/// returns, joined, is decode() of all ids (but for what no later id can make certain any more,
-/// which finish() gives: a trailing incomplete character, a run of byte tokens). Time and memory of
-/// a push do not depend on how many came before.
-class StreamingDecoder {
-public:
-    /// The tokenizer must outlive the decoder.
-    StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens);
-    /// Text that has become certain with this id; may be empty.
-    std::string push(int32_t id);
-    /// The rest; then the decoder starts anew.
-    std::string finish();
-
-private:
-    const Tokenizer& tokenizer_;
-    bool skip_special_tokens_;
-    std::unique_ptr<TextStream> stream_;
 };
 
 }  // namespace lowkey

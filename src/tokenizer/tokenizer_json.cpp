@@ -1,8 +1,12 @@
 #include "tokenizer/tokenizer_json.h"
 
+#include <unordered_map>
+#include <unordered_set>
+
 #include "io/json_reader.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/component.h"
+#include "tokenizer/merge_tokens.h"
 #include "tokenizer/pipeline_tokenizer.h"
 #include "tokenizer/unigram.h"
 
@@ -19,13 +23,30 @@ std::unique_ptr<WordModel> make_model(const JsonReader& model) {
     unsupported_component("tokenizer model", type, model);
 }
 
-void add_tokens(const JsonReader& list, Pipeline& pipeline) {
+// "added_tokens": where the vocabulary has one of that text, its id counts.
+std::vector<AddedToken> read_added_tokens(const JsonReader& list, const Vocabulary& vocabulary) {
+    std::vector<AddedToken> tokens;
+    std::unordered_map<std::string, int32_t> ids;
+    std::unordered_set<int32_t> taken;
     for (const JsonReader& entry : list.items()) {
         AddedToken token = read_added_token(entry);
         token.id = static_cast<int32_t>(entry.at("id").integer(0, kMaxTokenIds - 1));
-        pipeline.added_tokens.add(std::move(token), pipeline.model->vocabulary(),
-                                  pipeline.normalizer.get(), entry);
+        if (token.content.empty()) continue;
+        const int32_t known = vocabulary.id(token.content);
+        if (known != kNoToken) token.id = known;
+        if (const auto other = ids.find(token.content); other != ids.end()) {
+            if (other->second == token.id) continue;
+            entry.fail("added token '" + token.content + "' has two ids");
+        }
+        if (taken.contains(token.id) ||
+            (known == kNoToken && vocabulary.token(token.id) != nullptr)) {
+            entry.fail("two tokens have the id " + std::to_string(token.id));
+        }
+        ids.emplace(token.content, token.id);
+        taken.insert(token.id);
+        tokens.push_back(std::move(token));
     }
+    return tokens;
 }
 
 }  // namespace
@@ -42,7 +63,11 @@ std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::string& path,
     if (root.has("post_processor"))
         pipeline.post_processor = read_post_processor(root.at("post_processor"));
     if (root.has("decoder")) pipeline.decoder = Decoder(root.at("decoder"));
-    if (root.has("added_tokens")) add_tokens(root.at("added_tokens"), pipeline);
+    const Vocabulary& vocabulary = pipeline.model->vocabulary();
+    std::vector<AddedToken> own;
+    if (root.has("added_tokens")) own = read_added_tokens(root.at("added_tokens"), vocabulary);
+    pipeline.added_tokens = AddedTokens(merge_added_tokens(std::move(own), config, vocabulary),
+                                        pipeline.normalizer.get(), path);
     return std::make_shared<PipelineTokenizer>(std::move(pipeline), config);
 }
 

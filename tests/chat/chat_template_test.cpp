@@ -60,6 +60,25 @@ TEST_F(ModelTemplate, FromAListInTheConfiguration) {
     EXPECT_EQ(rendered(true), "tools");
 }
 
+TEST_F(ModelTemplate, FromAnObjectByName) {
+    write("tokenizer_config.json",
+          R"({"chat_template": {"default": "plain", "tool_use": "tools"}})");
+    EXPECT_EQ(rendered(), "plain");
+    EXPECT_EQ(rendered(true), "tools");
+}
+
+TEST_F(ModelTemplate, FromAJsonFileOfItsOwn) {
+    write("tokenizer_config.json", "{}");
+    write("chat_template.json", R"({"chat_template": "own"})");
+    EXPECT_EQ(rendered(), "own");
+}
+
+TEST_F(ModelTemplate, FindsTokensByTheirNames) {
+    write("tokenizer_config.json", R"({"extra_special_tokens": {"image_token": "<i>"},
+        "boi_token": "<b>", "chat_template": "{{ image_token }}{{ boi_token }}"})");
+    EXPECT_EQ(rendered(), "<i><b>");
+}
+
 TEST_F(ModelTemplate, WithoutADefaultSaysWhatThereIs) {
     write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": ""},
                                                          {"name": "tool_use", "template": "t"}]})");

@@ -41,10 +41,10 @@ TEST(Components, DoAsTheReference) {
             EXPECT_EQ(tokenizer->decode(ids, false), c.at("decoded").get<std::string>())
                 << text << "\n"
                 << describe(document);
-            StreamingDecoder stream(*tokenizer, false);
+            const auto stream = tokenizer->stream(false);
             std::string streamed;
-            for (const int32_t id : ids) streamed += stream.push(id);
-            EXPECT_EQ(streamed + stream.finish(), c.at("decoded").get<std::string>())
+            for (const int32_t id : ids) streamed += stream->push(id);
+            EXPECT_EQ(streamed + stream->finish(), c.at("decoded").get<std::string>())
                 << text << "\n"
                 << describe(document);
         }

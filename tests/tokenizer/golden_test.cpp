@@ -44,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Golden, TokenizerJson,
 
 struct SentencePieceCase {
     const char* name;
-    const char* ids;
+    const char* ids;  // of texts whose special tokens are text
     const char* decoded;
 };
 
@@ -59,10 +59,10 @@ TEST_P(SentencePieceModel, AgreesWithTheReference) {
     for (const auto& c : cases) {
         const auto text = c.at("text").get<std::string>();
         auto ids = c.at(which.ids).get<Ids>();
-        EXPECT_EQ(tokenizer->encode(text, false), ids) << text;
+        EXPECT_EQ(tokenizer->encode(text, false, SpecialText::kPlain), ids) << text;
         EXPECT_EQ(tokenizer->decode(ids, false), c.at(which.decoded).get<std::string>());
         ids.insert(ids.begin(), 1);
-        EXPECT_EQ(tokenizer->encode(text, true), ids) << text;
+        EXPECT_EQ(tokenizer->encode(text, true, SpecialText::kPlain), ids) << text;
     }
     const auto decode_cases = golden_lines(which.name, "decode.jsonl");
     ASSERT_EQ(decode_cases.size(), 24);
@@ -77,7 +77,17 @@ INSTANTIATE_TEST_SUITE_P(Golden, SentencePieceModel,
                                            SentencePieceCase{"unigram", "ids", "decoded"}),
                          [](const auto& which) { return std::string(which.param.name); });
 
-TEST(Gpt2Files, EncodeAsTokenizerJson) {
+// As its tokenizer.json does.
+TEST(SentencePieceModel, ParsesControlTokensInTexts) {
+    const CopiedFolder folder("llama2", {"tokenizer.model", "tokenizer_config.json"});
+    const auto tokenizer = Tokenizer::load(folder.path());
+    for (const auto& c : golden_lines("llama2", "cases.jsonl")) {
+        const auto text = c.at("text").get<std::string>();
+        EXPECT_EQ(tokenizer->encode(text, false), c.at("ids").get<Ids>()) << text;
+    }
+}
+
+TEST(VocabAndMerges, EncodeAsTokenizerJson) {
     const CopiedFolder folder(
         "opt", {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"});
     const auto tokenizer = Tokenizer::load(folder.path());

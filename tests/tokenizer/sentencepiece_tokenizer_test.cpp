@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -24,14 +25,34 @@ TEST(SentencePieceTokenizer, ConfigDecidesOnBosAndEos) {
     EXPECT_EQ(Tokenizer::load(folder.path())->encode("Hello", true), with(false, true));
 }
 
-TEST(SentencePieceTokenizer, SpecialTokensInTextStayText) {
+TEST(SentencePieceTokenizer, SpecialTokensInTextAreParsedUnlessToldOtherwise) {
     const CopiedFolder folder("llama2", {"tokenizer.model"});
     const auto tokenizer = Tokenizer::load(folder.path());
-    EXPECT_EQ(tokenizer->decode(tokenizer->encode("a</s>b", false), true), "a</s>b");
+    const auto parsed = tokenizer->encode("a</s>b", false);
+    EXPECT_EQ(std::count(parsed.begin(), parsed.end(), 2), 1);
+    const auto plain = tokenizer->encode("a</s>b", false, SpecialText::kPlain);
+    EXPECT_EQ(tokenizer->decode(plain, true), "a</s>b");
     EXPECT_TRUE(tokenizer->is_special(0));
     EXPECT_TRUE(tokenizer->is_special(2));
     EXPECT_FALSE(tokenizer->is_special(3));
     EXPECT_EQ(tokenizer->token_id("</s>"), 2);
+}
+
+TEST(SentencePieceTokenizer, LegacyDecidesWhereTheSpaceStands) {
+    const CopiedFolder folder("llama2", {"tokenizer.model"});
+    const auto load = [&](const char* config) {
+        folder.write("tokenizer_config.json", config);
+        return Tokenizer::load(folder.path());
+    };
+    const auto always = load(R"({"legacy": true})");
+    const auto first = load(R"({"legacy": false})");
+    const auto hello = always->encode("Hello", false);
+    EXPECT_EQ(first->encode("Hello", false), hello);
+    auto behind = hello;
+    behind.insert(behind.begin(), 1);
+    EXPECT_EQ(always->encode("<s>Hello", false), behind);
+    EXPECT_NE(first->encode("<s>Hello", false), behind);
+    EXPECT_EQ(first->decode(first->encode("x<s>Hello", false), true), "xHello");
 }
 
 TEST(SentencePieceTokenizer, TokenizerJsonCountsMore) {
