@@ -193,8 +193,9 @@ def case_maps(w):
     for c, to in lower.items():
         if to not in upper and c != 0x130 and not ucd.category(chr(c)) == "Lt" and chr(c).lower() == chr(c):
             upper[to] = c  # newer than this Python
-    title = {c: single(chr(c).title(), upper.get(c, c)) for c in ALL if ucd.category(chr(c)) == "Lt" or upper.get(c)}
-    title = {c: to for c, to in title.items() if to != upper.get(c, c)}
+    title = {c: single(chr(c).title(), upper.get(c, c)) for c in ALL}
+    newer = {c for c in upper if chr(c).upper() == chr(c)}
+    title = {c: to for c, to in title.items() if to != upper.get(c, c) and c not in newer}
     for name, mapping in (("Lower", lower), ("Upper", upper), ("Title", title)):
         w.numbers(f"extern const uint32_t k{name}[]", [x for pair in sorted(mapping.items()) for x in pair])
         w.line(f"extern const size_t kNum{name} = {len(mapping)};")

@@ -28,8 +28,8 @@ CodePointMap map_of_runs(const uint32_t* runs, size_t count) {
     return CodePointMap(list);
 }
 
-// The other case by a table of sorted pairs, or c.
-char32_t other_case(const uint32_t* pairs, size_t count, char32_t c) {
+// The other case by a table of sorted pairs, or `otherwise`.
+char32_t other_case(const uint32_t* pairs, size_t count, char32_t c, char32_t otherwise) {
     size_t low = 0;
     size_t high = count;
     while (low < high) {
@@ -41,7 +41,7 @@ char32_t other_case(const uint32_t* pairs, size_t count, char32_t c) {
             high = middle;
         }
     }
-    return c;
+    return otherwise;
 }
 
 }  // namespace
@@ -178,15 +178,14 @@ bool is_printable(char32_t c) {
 
 char32_t to_upper(char32_t c) {
     if (c < 0x80) return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
-    return other_case(tables::kUpper, tables::kNumUpper, c);
+    return other_case(tables::kUpper, tables::kNumUpper, c, c);
 }
 char32_t to_lower(char32_t c) {
     if (c < 0x80) return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
-    return other_case(tables::kLower, tables::kNumLower, c);
+    return other_case(tables::kLower, tables::kNumLower, c, c);
 }
 char32_t to_title(char32_t c) {
-    const char32_t title = other_case(tables::kTitle, tables::kNumTitle, c);
-    return title != c || is_title(c) ? title : to_upper(c);
+    return other_case(tables::kTitle, tables::kNumTitle, c, to_upper(c));
 }
 
 char32_t fold_case(char32_t c) {
