@@ -178,7 +178,7 @@ TEST(HostileTokenizerJson, ChangedBytesNeverCrash) {
 
 TEST(HostileTokenizerJson, EndlessBacktrackingIsAnError) {
     json document = golden_json("llama3");
-    document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(?:a+a+)+[bd]";
+    document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(?:a+a+)+(?:b|d)";
     const auto tokenizer = load(document);
     EXPECT_THROW(tokenizer->encode(std::string(5000, 'a') + "c", false), FileError);
     EXPECT_FALSE(tokenizer->encode("aab", false).empty());
