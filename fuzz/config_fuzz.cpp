@@ -1,5 +1,6 @@
 // Any config.json is either refused with an Error or gives sizes that can be computed with.
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -20,6 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
             LOWKEY_CHECK(config.rope.rotary_dim <= config.head_dim);
             const lowkey::RotaryTable table(config.rope, 4);
             LOWKEY_CHECK(table.num_pairs() * 2 == config.rope.rotary_dim);
+            for (int64_t j = 0; j < table.num_pairs(); ++j) {
+                LOWKEY_CHECK(std::isfinite(table.cos(3)[j]) && std::isfinite(table.sin(3)[j]));
+            }
         }
     } catch (const lowkey::Error&) {
         // Refused, as most inputs must be.

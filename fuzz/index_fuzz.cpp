@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "io/quantization.h"
 #include "io/safetensors.h"
 #include "io/safetensors_checkpoint.h"
 
@@ -50,6 +51,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     try {
         const lowkey::SafetensorsCheckpoint checkpoint(directory.path());
         LOWKEY_CHECK(checkpoint.num_parameters() <= 8);
+        LOWKEY_CHECK(lowkey::quantization_of(checkpoint).empty());
+        LOWKEY_CHECK(checkpoint.warnings().size() <= 1);
+        for (const std::string& name : checkpoint.names()) {
+            // The index may say that another shard has it.
+            try {
+                LOWKEY_CHECK(checkpoint.tensor(name, {2, 2}).bytes() == 16);
+            } catch (const lowkey::FileError&) {
+                LOWKEY_CHECK(!checkpoint.warnings().empty());
+            }
+        }
     } catch (const lowkey::Error&) {
         // Refused, as most inputs must be.
     }

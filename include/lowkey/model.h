@@ -27,7 +27,7 @@ struct ModelOptions {
 struct ModelInfo {
     std::string directory;
     std::string architecture;  ///< "LlamaForCausalLM"
-    std::string fingerprint;   ///< tells the checkpoint from all others
+    std::string fingerprint;   ///< tells the checkpoint from all others, by every byte
     int64_t num_layers = 0;
     int64_t num_heads = 0;     ///< query heads
     int64_t num_kv_heads = 0;  ///< each serves num_heads / num_kv_heads query heads
@@ -40,7 +40,8 @@ struct ModelInfo {
     /// [num_layers]: the layer's own sliding window in tokens, 0 where it sees all of them; empty
     /// where no layer has one.
     std::vector<int64_t> sliding_windows;
-    std::vector<int32_t> eos_ids;  ///< tokens that end a generation; sorted, may be empty
+    std::vector<std::string> warnings;  ///< about the files, a sentence each; none as a rule
+    std::vector<int32_t> eos_ids;       ///< tokens that end a generation; sorted, may be empty
 };
 
 /// What tokenize() does about the tokens that the model expects around a prompt (bos, …), and

@@ -26,6 +26,7 @@ ModelInfo describe(const lowkey::Model& model, const std::string& directory,
     info.max_context = model.max_context();
     info.kv_bytes_per_token = config.kv_bytes_per_token();
     info.sliding_windows = config.sliding_windows;
+    info.warnings = model.warnings();
     info.eos_ids = read_generation_config(checkpoint, tokenizer).eos_ids;
     return info;
 }

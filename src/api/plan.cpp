@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "compress/compose.h"
 #include "compress/planner.h"
+#include "io/fingerprint.h"
 
 namespace lowkey::api {
 namespace {
@@ -83,7 +84,7 @@ Plan Plan::make(const Model& model, const std::string& method, const PlanOptions
     request.ids = options.ids;
     if (options.statistics) {
         request.stats = &Access::stats(*options.statistics);
-        if (request.stats->fingerprint != model.info().fingerprint) {
+        if (!same_checkpoint(request.stats->fingerprint, model.info().fingerprint)) {
             throw UsageError("statistics of another model",
                              "they are of the checkpoint " + request.stats->fingerprint +
                                  ", this one is " + model.info().fingerprint,

@@ -126,6 +126,7 @@ std::shared_ptr<const Model> load_model(const CommonOptions& options) {
     auto model = Model::load(model_directory(options.model),
                              {*parse_dtype(options.dtype), options.max_context}, on_progress);
     progress.reset();
+    warn(model->warnings());
     if (options.verbose) {
         const ModelConfig& config = model->config();
         std::fprintf(
@@ -209,6 +210,13 @@ std::string read_text(const std::string& path) {
         return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     const MappedFile file(path);
     return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+void warn(const std::vector<std::string>& warnings) {
+    for (const std::string& warning : warnings) {
+        // Names from files are quoted in it, as in errors.
+        std::fprintf(stderr, "lowkey: warning: %s\n", Error(warning, "", "").what());
+    }
 }
 
 void print_now(std::string_view text) {

@@ -80,6 +80,8 @@ std::vector<std::vector<int32_t>> read_ids(const std::string& path);
 /// A whole text file; "-" is standard input. Throws FileError.
 std::string read_text(const std::string& path);
 
+/// Says so on standard error, a line each; characters that could control a terminal are replaced.
+void warn(const std::vector<std::string>& warnings);
 /// Writes text to standard output at once, as it comes from a model.
 void print_now(std::string_view text);
 /// The `cache` object of every command's JSON.

@@ -7,6 +7,7 @@
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "io/quantization.h"
 #include "io/safetensors_checkpoint.h"
 
 namespace lowkey::cli {
@@ -40,9 +41,33 @@ std::string describe_windows(const ModelConfig& config) {
     return fmt::format("{} tokens in {} of {} layers", window, layers, config.num_layers);
 }
 
-void run(const CommonOptions& options) {
+struct Options : CommonOptions {
+    bool verify = false;
+};
+
+/// What is known of the weights: by default what opening the files shows, else of all bytes, which
+/// are read.
+struct Weights {
+    std::string fingerprint;
+    std::string quantization;  ///< empty: none that is known of
+};
+
+Weights look_at_weights(const SafetensorsCheckpoint& checkpoint, const Options& options) {
+    Weights weights{checkpoint.fingerprint(), quantization_of(checkpoint)};
+    if (options.verify) {
+        CommonOptions shortest = options;
+        shortest.max_context = 1;
+        weights.fingerprint = load_model(shortest)->fingerprint();
+    } else {
+        warn(checkpoint.warnings());
+    }
+    return weights;
+}
+
+void run(const Options& options) {
     const SafetensorsCheckpoint checkpoint(model_directory(options.model));
     const ModelConfig config = ModelConfig::read(checkpoint.config(), checkpoint.config_path());
+    const Weights weights = look_at_weights(checkpoint, options);
     const std::string& architecture =
         config.architecture.empty() ? config.model_type : config.architecture;
     const int64_t parameters = checkpoint.num_parameters();
@@ -61,7 +86,9 @@ void run(const CommonOptions& options) {
                            {"sliding_windows", config.sliding_windows},
                            {"parameters", parameters},
                            {"kv_bytes_per_token", config.kv_bytes_per_token()},
-                           {"fingerprint", checkpoint.fingerprint()}});
+                           {"quantization", weights.quantization},
+                           {"fingerprint", weights.fingerprint},
+                           {"verified", options.verify}});
     }
     const int64_t per_token = config.kv_bytes_per_token();
     const int64_t context = config.max_position_embeddings;
@@ -80,17 +107,23 @@ void run(const CommonOptions& options) {
     print_row("KV cache, uncompressed",
               fmt::format("{} per token, {} for the whole context", format_bytes(per_token),
                           format_bytes(per_token * context)));
-    print_row("fingerprint", checkpoint.fingerprint());
+    if (!weights.quantization.empty()) print_row("quantization", weights.quantization);
+    print_row("fingerprint",
+              weights.fingerprint + (options.verify ? " (of all bytes, all finite)"
+                                                    : " (sampled; --verify reads all bytes)"));
 }
 
 }  // namespace
 
 void add_info(CLI::App& program) {
-    auto options = std::make_shared<CommonOptions>();
+    auto options = std::make_shared<Options>();
     CLI::App* app =
         program.add_subcommand("info", "What a model is, and what its cache takes per token.");
     app->footer("Example: lowkey info MODEL");
     add_model(*app, *options);
+    app->add_flag("--verify", options->verify,
+                  "read all weights, as running the model does: every number finite, every byte in "
+                  "the fingerprint");
     app->callback([options] { run(*options); });
 }
 

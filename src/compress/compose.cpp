@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "io/fingerprint.h"
 
 namespace lowkey {
 namespace {
@@ -59,11 +60,14 @@ PlanFile compose_plans(const std::vector<PlanFile>& parts) {
     for (const PlanFile& part : parts) {
         const bool same_shape =
             part.plan.layers.size() == whole.plan.layers.size() && part.head_dim == whole.head_dim;
-        if (part.fingerprint != whole.fingerprint || !same_shape) {
+        if (!same_checkpoint(part.fingerprint, whole.fingerprint) || !same_shape) {
             throw UsageError("plans of different models",
                              part.fingerprint + " and " + whole.fingerprint,
                              "compose plans that were made for the same checkpoint");
         }
+        // Older plans say less of the checkpoint.
+        if (part.fingerprint.size() > whole.fingerprint.size())
+            whole.fingerprint = part.fingerprint;
         for (size_t layer = 0; layer < whole.plan.layers.size(); ++layer) {
             auto& heads = whole.plan.layers[layer];
             if (part.plan.layers[layer].size() != heads.size()) refuse("KV heads", layer, 0);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "io/fingerprint.h"
 #include "io/json_reader.h"
 #include "io/safetensors.h"
 
@@ -226,10 +227,8 @@ void check_plan_fits(const PlanFile& file, const std::string& path, const Model&
                    std::to_string(layer) + ", the model " + std::to_string(config.num_kv_heads));
         }
     }
-    if (file.fingerprint != model.fingerprint()) {
-        refuse("is for the checkpoint " + file.fingerprint + ", this one is " +
-               model.fingerprint());
-    }
+    if (!same_checkpoint(file.fingerprint, model.fingerprint()))
+        refuse(describe_difference(file.fingerprint, model.fingerprint()));
 }
 
 }  // namespace lowkey

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "compress/calibration.h"
+#include "io/fingerprint.h"
 #include "io/json_reader.h"
 #include "io/safetensors.h"
 
@@ -44,10 +45,9 @@ CalibrationStats read_stats(const std::string& path, const Model& model) {
     }
     CalibrationStats stats;
     stats.fingerprint = reader.at("fingerprint").string();
-    if (stats.fingerprint != model.fingerprint()) {
+    if (!same_checkpoint(stats.fingerprint, model.fingerprint())) {
         throw UsageError("statistics of another model",
-                         path + " is for the checkpoint " + stats.fingerprint + ", this one is " +
-                             model.fingerprint(),
+                         path + " " + describe_difference(stats.fingerprint, model.fingerprint()),
                          "run `lowkey calibrate` for this model");
     }
     stats.first_tokens = reader.at("first_tokens").integer(0, kMaxModelSize);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -22,7 +23,17 @@ public:
     [[nodiscard]] virtual const nlohmann::json& config() const = 0;
     [[nodiscard]] virtual std::string config_path() const = 0;
 
+    /// Whether a tensor of that name can be read, or at least named with its dtype.
     [[nodiscard]] virtual bool contains(const std::string& name) const = 0;
+    /// The dtype that a tensor is stored in, as its file names it ("BF16", "F8_E4M3"); empty where
+    /// there is none of that name, or where weights are made.
+    [[nodiscard]] virtual std::string stored_dtype(const std::string& /*name*/) const { return {}; }
+    /// All tensors by name, sorted; none where weights are made.
+    [[nodiscard]] virtual std::vector<std::string> names() const { return {}; }
+    /// Whether weights come from files, which may be damaged.
+    [[nodiscard]] virtual bool is_stored() const { return false; }
+    /// What a user should know of the files, a sentence each.
+    [[nodiscard]] virtual std::vector<std::string> warnings() const { return {}; }
     /// A weight of exactly this shape in f32, f16, bf16 or f64. Throws FileError naming the tensor,
     /// the file and both shapes, or that it is missing; UnsupportedError when it is stored in any
     /// other dtype.
@@ -39,7 +50,8 @@ public:
     virtual void release_tensor(const TensorView& /*weight*/) const {}
     /// Elements of all floating-point tensors.
     [[nodiscard]] virtual int64_t num_parameters() const = 0;
-    /// Tells what the model computes from what any other does. 32 hex digits.
+    /// Tells what the model computes from what any other does, cheaply: it need not have seen every
+    /// byte (see io/fingerprint.h). 32 hex digits.
     [[nodiscard]] virtual const std::string& fingerprint() const = 0;
 };
 

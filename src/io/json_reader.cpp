@@ -1,6 +1,8 @@
 #include "io/json_reader.h"
 
+#include <array>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -20,6 +22,51 @@ constexpr double kMaxExactInteger =
     9007199254740992.0;  // 2^53: beyond it a double is no whole number we can trust
 
 struct TooDeep {};
+
+/// Numbers that Python's json module writes and JSON does not know.
+struct NotFinite {
+    std::string_view token;
+    const char* stands_in;  ///< a string that no file would hold
+    double value;
+};
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr std::array<NotFinite, 3> kNotFinite = {
+    {{"-Infinity", "\x7f-Infinity\x7f", -kInfinity},
+     {"Infinity", "\x7fInfinity\x7f", kInfinity},
+     {"NaN", "\x7fNaN\x7f", std::numeric_limits<double>::quiet_NaN()}}};
+
+/// The text with strings for the numbers that JSON does not know; the text itself where there are
+/// none.
+std::string replace_not_finite(std::string_view text) {
+    std::string out;
+    bool in_string = false;
+    for (size_t i = 0; i < text.size();) {
+        const NotFinite* found = nullptr;
+        for (const NotFinite& number : kNotFinite) {
+            if (!in_string && text.substr(i).starts_with(number.token)) found = &number;
+            if (found != nullptr) break;
+        }
+        if (found != nullptr) {
+            out += '"' + std::string(found->stands_in) + '"';
+            i += found->token.size();
+            continue;
+        }
+        if (in_string && text[i] == '\\' && i + 1 < text.size())
+            out += text[i++];
+        else if (text[i] == '"')
+            in_string = !in_string;
+        out += text[i++];
+    }
+    return out;
+}
+
+void restore_not_finite(json& value) {
+    if (!value.is_string()) return;
+    for (const NotFinite& number : kNotFinite) {
+        if (value.get_ref<const std::string&>() == number.stands_in) value = number.value;
+        if (!value.is_string()) return;
+    }
+}
 
 }  // namespace
 
@@ -137,7 +184,9 @@ json parse_json(std::string_view text, const std::string& file, DuplicateKeys du
                         file, kRemedy);
     }
     std::vector<std::set<std::string>> open_objects;
+    bool has_not_finite = false;
     const json::parser_callback_t check = [&](int depth, json::parse_event_t event, json& parsed) {
+        if (has_not_finite && event == json::parse_event_t::value) restore_not_finite(parsed);
         // `depth` counts what is open around the new array or object.
         const bool opens =
             event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
@@ -154,7 +203,16 @@ json parse_json(std::string_view text, const std::string& file, DuplicateKeys du
         return true;
     };
     try {
-        return json::parse(text.begin(), text.end(), check);
+        try {
+            return json::parse(text.begin(), text.end(), check);
+        } catch (const json::parse_error&) {
+            // Rare enough to be looked for only where the text cannot be parsed.
+            const std::string replaced = replace_not_finite(text);
+            if (replaced == text) throw;
+            has_not_finite = true;
+            open_objects.clear();
+            return json::parse(replaced, check);
+        }
     } catch (const TooDeep&) {
         throw FileError("JSON nested deeper than " + std::to_string(kMaxDepth) + " levels", file,
                         kRemedy);

@@ -66,7 +66,8 @@ private:
 enum class DuplicateKeys { kTakeLast, kRefuse };
 
 /// Parses text that is not trusted: depth limited to 64 (deeper is refused, the stack is safe).
-/// Throws FileError naming `file` and the byte of the mistake.
+/// Takes Infinity, -Infinity and NaN, which Python writes: numbers that JsonReader::number()
+/// refuses. Throws FileError naming `file` and the byte of the mistake.
 nlohmann::json parse_json(std::string_view text, const std::string& file,
                           DuplicateKeys duplicates = DuplicateKeys::kTakeLast);
 /// parse_json of a whole file of at most `max_bytes`. Throws FileError.

@@ -35,13 +35,6 @@ struct Entry {
     int64_t end = 0;
 };
 
-// "BF16": the format's spelling of a dtype.
-std::string file_dtype(DType dtype) {
-    std::string text(dtype_name(dtype));
-    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return text;
-}
-
 // Only the format's own spelling: "float32" is no dtype of a safetensors file.
 std::optional<DType> parse_file_dtype(const std::string& text) {
     const std::optional<DType> dtype = parse_dtype(text);
@@ -210,6 +203,12 @@ std::string make_header(const std::vector<std::pair<std::string, TensorView>>& t
 }
 
 }  // namespace
+
+std::string file_dtype(DType dtype) {
+    std::string text(dtype_name(dtype));
+    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return text;
+}
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
     const std::string_view text = header_text(file_);

@@ -11,6 +11,9 @@
 
 namespace lowkey {
 
+/// The format's spelling of a dtype: "BF16".
+std::string file_dtype(DType dtype);
+
 /// A safetensors file, mapped; its header is checked whole before anything is handed out. Views are
 /// valid as long as the object, also after it was moved; the file may not be changed meanwhile.
 /// Reading is thread-safe.

@@ -24,6 +24,7 @@ using nlohmann::json;
 
 constexpr size_t kSampleBytes = 256;
 constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
+constexpr char kIndexName[] = "model.safetensors.index.json";
 constexpr char kDownloadAgain[] = "download the model again";
 
 // Keys of config.json that leave the logits of a given token sequence as they are. Saving a model
@@ -166,6 +167,11 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(const std::string& directory) : dir
                         "name the folder of a Hugging Face model (config.json, *.safetensors)");
     }
     if (!exists(config_path())) {
+        if (exists(file_path("adapter_config.json"))) {
+            throw UnsupportedError("an adapter, not a model (adapter_config.json)", directory_,
+                                   "merge it into its base model: load it with peft, then "
+                                   "merge_and_unload and save_pretrained");
+        }
         throw FileError("no config.json", directory_,
                         "name the folder of a Hugging Face model, or download it again");
     }
@@ -178,54 +184,86 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(const std::string& directory) : dir
     fingerprint_ = hasher.hex();
 }
 
-void SafetensorsCheckpoint::open_shards() {
-    const std::string single = file_path("model.safetensors");
-    const std::string index = file_path("model.safetensors.index.json");
-    std::map<std::string, std::string> shard_of;
-    std::set<std::string> shard_names;
-    if (exists(single)) {
-        shard_names.insert("model.safetensors");
-    } else if (exists(index)) {
-        shard_of = read_index(index);
-        for (const auto& [name, shard] : shard_of) shard_names.insert(shard);
-    } else if (exists(file_path("pytorch_model.bin")) ||
-               exists(file_path("pytorch_model.bin.index.json"))) {
+void SafetensorsCheckpoint::fail_without_weights() const {
+    if (exists(file_path("pytorch_model.bin")) ||
+        exists(file_path("pytorch_model.bin.index.json"))) {
         throw UnsupportedError("weights are in PyTorch's pickle format (pytorch_model.bin)",
                                directory_,
                                "convert them to safetensors: load the model with transformers and "
                                "call save_pretrained");
-    } else {
-        throw FileError("no model.safetensors and no model.safetensors.index.json", directory_,
-                        "download the model's weights");
     }
+    throw FileError("no model.safetensors and no model.safetensors.index.json", directory_,
+                    "download the model's weights");
+}
 
+void SafetensorsCheckpoint::open_shard(const std::string& path) {
+    shards_.push_back(std::make_unique<SafetensorsFile>(path));
+    const auto add = [&](const std::string& name) {
+        const auto [at, is_new] = where_.emplace(name, shards_.back().get());
+        if (is_new) return;
+        throw FileError("tensor '" + name + "' is in two shards",
+                        at->second->path() + " and " + path, kDownloadAgain);
+    };
+    for (const auto& [name, view] : shards_.back()->tensors()) add(name);
+    for (const auto& [name, other] : shards_.back()->unsupported()) add(name);
+}
+
+void SafetensorsCheckpoint::open_shards() {
+    if (exists(file_path("model.safetensors"))) {
+        open_shard(file_path("model.safetensors"));
+        return;
+    }
+    if (!exists(file_path(kIndexName))) fail_without_weights();
+    const std::map<std::string, std::string> shard_of = read_index(file_path(kIndexName));
+    std::set<std::string> shard_names;
+    for (const auto& [name, shard] : shard_of) shard_names.insert(shard);
     for (const std::string& shard : shard_names) {
-        const std::string path = file_path(shard);
-        if (!exists(path)) {
-            throw FileError("shard is missing", fmt::format("{} (named in {})", path, index),
-                            kDownloadAgain);
-        }
-        shards_.push_back(std::make_unique<SafetensorsFile>(path));
-        const auto add = [&](const std::string& name) {
-            const auto [at, is_new] = where_.emplace(name, shards_.back().get());
-            if (is_new) return;
-            throw FileError("tensor '" + name + "' is in two shards",
-                            at->second->path() + " and " + path, kDownloadAgain);
-        };
-        for (const auto& [name, view] : shards_.back()->tensors()) add(name);
-        for (const auto& [name, other] : shards_.back()->unsupported()) add(name);
+        if (exists(file_path(shard))) open_shard(file_path(shard));
     }
     for (const auto& [name, shard] : shard_of) {
         const auto found = where_.find(name);
         const std::string path = file_path(shard);
-        if (found == where_.end() || found->second->path() != path) {
-            throw FileError("tensor '" + name + "' is missing",
-                            fmt::format("{} (where {} says it is)", path, index), kDownloadAgain);
-        }
+        if (found == where_.end() || found->second->path() != path) missing_.emplace(name, path);
     }
+    if (shards_.empty()) fail_missing(missing_.begin()->first);
+}
+
+void SafetensorsCheckpoint::fail_missing(const std::string& name) const {
+    const std::string& path = missing_.at(name);
+    const std::string index = file_path(kIndexName);
+    if (!exists(path)) {
+        throw FileError("shard is missing", fmt::format("{} (named in {})", path, index),
+                        kDownloadAgain);
+    }
+    throw FileError("tensor '" + name + "' is missing",
+                    fmt::format("{} (where {} says it is)", path, index), kDownloadAgain);
+}
+
+std::vector<std::string> SafetensorsCheckpoint::names() const {
+    std::vector<std::string> names;
+    names.reserve(where_.size());
+    for (const auto& [name, file] : where_) names.push_back(name);
+    return names;
+}
+
+std::string SafetensorsCheckpoint::stored_dtype(const std::string& name) const {
+    const auto found = where_.find(name);
+    if (found == where_.end()) return {};
+    const SafetensorsFile& file = *found->second;
+    if (const auto other = file.unsupported().find(name); other != file.unsupported().end())
+        return other->second.dtype;
+    return file_dtype(file.tensors().at(name).dtype);
+}
+
+std::vector<std::string> SafetensorsCheckpoint::warnings() const {
+    if (missing_.empty()) return {};
+    const auto& [name, path] = *missing_.begin();
+    return {fmt::format("{} of the tensors that {} names are not there, the first '{}' in {}",
+                        missing_.size(), kIndexName, name, path)};
 }
 
 TensorView SafetensorsCheckpoint::tensor(const std::string& name, const Shape& shape) const {
+    if (missing_.contains(name)) fail_missing(name);
     const auto found = where_.find(name);
     if (found == where_.end()) {
         throw FileError(

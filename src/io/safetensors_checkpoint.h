@@ -16,9 +16,10 @@ namespace lowkey {
 /// `model.safetensors.index.json` with its shards. Weights stay mapped as long as the object lives.
 class SafetensorsCheckpoint final : public Checkpoint {
 public:
-    /// Throws FileError: not a directory, no config.json, no weights, a shard that is missing, a
-    /// name in the index that its shard lacks or that two shards hold, a shard path that leaves the
-    /// directory. Throws UnsupportedError when there are weights, but only as pytorch_model.bin.
+    /// Throws FileError: not a directory, no config.json, no weights, a name that two shards hold,
+    /// a shard path that leaves the directory. A shard that is missing, or that lacks what the
+    /// index says of it, is an error of tensor(), for nobody may need what it holds. Throws
+    /// UnsupportedError when there are weights, but only as pytorch_model.bin.
     explicit SafetensorsCheckpoint(const std::string& directory);
 
     [[nodiscard]] const std::string& directory() const override { return directory_; }
@@ -28,6 +29,10 @@ public:
     [[nodiscard]] bool contains(const std::string& name) const override {
         return where_.contains(name);
     }
+    [[nodiscard]] std::string stored_dtype(const std::string& name) const override;
+    [[nodiscard]] std::vector<std::string> names() const override;
+    [[nodiscard]] bool is_stored() const override { return true; }
+    [[nodiscard]] std::vector<std::string> warnings() const override;
     [[nodiscard]] TensorView tensor(const std::string& name, const Shape& shape) const override;
     void release() const override;
     void release_tensor(const TensorView& weight) const override;
@@ -40,6 +45,10 @@ public:
 
 private:
     void open_shards();
+    void open_shard(const std::string& path);
+    /// Throws FileError, or UnsupportedError where the weights are there in another format.
+    [[noreturn]] void fail_without_weights() const;
+    [[noreturn]] void fail_missing(const std::string& name) const;
     [[nodiscard]] std::string file_path(const std::string& name) const {
         return directory_ + "/" + name;
     }
@@ -48,6 +57,8 @@ private:
     nlohmann::json config_;
     std::vector<std::unique_ptr<SafetensorsFile>> shards_;
     std::map<std::string, const SafetensorsFile*> where_;
+    /// By name, the shards where the index says they are, and which lack them or are not there.
+    std::map<std::string, std::string> missing_;
     std::string fingerprint_;
 };
 

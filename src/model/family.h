@@ -11,14 +11,17 @@ namespace lowkey {
 /// Where a family's checkpoint keeps its tensors. "{}" stands for the layer. Weights end in
 /// ".weight", biases in ".bias"; a name that is empty is not there.
 struct TensorNames {
-    /// Beginnings that published checkpoints of the family use, tried in order.
+    /// Beginnings that published checkpoints of the family use, tried in order; then none at all,
+    /// as checkpoints of the model without its head are saved.
     std::vector<std::string> prefixes = {"model."};
+    /// Beginnings of tensors of parts that are not used (what sees images).
+    std::vector<std::string> other_parts;
     std::string embedding = "embed_tokens";
     std::string position_embedding;
     std::string project_in;
     std::string project_out;
     std::string final_norm = "norm";
-    std::string lm_head = "lm_head";  ///< without prefix
+    std::string lm_head = "lm_head";  ///< beside "model.", not in it
 
     // A block's norm is before or after it; its output norm is one more.
     std::string attention_norm = "layers.{}.input_layernorm";

@@ -126,32 +126,7 @@ std::unique_ptr<Linear> fold_columns(const Linear& linear, int64_t head_dim, int
                              linear.bias());
 }
 
-/// Weights are shared with the unfolded model where they do not change.
-class SharedLinear final : public Linear {
-public:
-    SharedLinear(std::shared_ptr<const Model> owner, const Linear& linear)
-        : owner_(std::move(owner)), linear_(linear) {}
-    [[nodiscard]] int64_t in_features() const override { return linear_.in_features(); }
-    [[nodiscard]] int64_t out_features() const override { return linear_.out_features(); }
-    [[nodiscard]] int64_t weight_bytes() const override { return linear_.weight_bytes(); }
-    void forward(LinearInput& x, float* y) const override { linear_.forward(x, y); }
-    [[nodiscard]] int64_t num_blocks() const override { return linear_.num_blocks(); }
-    void forward_block(int64_t block, const float* x, int64_t num_tokens, float* y) const override {
-        linear_.forward_block(block, x, num_tokens, y);
-    }
-    [[nodiscard]] Tensor weight_f32() const override { return linear_.weight_f32(); }
-    [[nodiscard]] std::vector<float> bias() const override { return linear_.bias(); }
-
-private:
-    std::shared_ptr<const Model> owner_;
-    const Linear& linear_;
-};
-
-std::unique_ptr<Linear> share(const std::shared_ptr<const Model>& owner,
-                              const std::unique_ptr<Linear>& linear) {
-    return linear == nullptr ? nullptr : std::make_unique<SharedLinear>(owner, *linear);
-}
-
+/// Weights that do not change are shared with the unfolded model.
 LayerWeights fold_layer(const std::shared_ptr<const Model>& model, const LayerWeights& from,
                         const std::vector<HeadFolding>& foldings) {
     const ModelConfig& config = model->config();
@@ -193,13 +168,21 @@ LayerWeights fold_layer(const std::shared_ptr<const Model>& model, const LayerWe
     to.q_norm = from.q_norm;
     to.k_norm = from.k_norm;
     to.mlp_norms = from.mlp_norms;
-    to.q = any_key ? fold_rows(*from.q, d, group, q_maps, dtype) : share(model, from.q);
-    to.k = any_key ? fold_rows(*from.k, d, 1, k_maps, dtype) : share(model, from.k);
-    to.v = any_value ? fold_rows(*from.v, d, 1, v_maps, dtype) : share(model, from.v);
-    to.o = any_value ? fold_columns(*from.o, d, group, o_maps, dtype) : share(model, from.o);
-    to.gate = share(model, from.gate);
-    to.up = share(model, from.up);
-    to.down = share(model, from.down);
+    to.q = from.q;
+    to.k = from.k;
+    to.v = from.v;
+    to.o = from.o;
+    if (any_key) {
+        to.q = fold_rows(*from.q, d, group, q_maps, dtype);
+        to.k = fold_rows(*from.k, d, 1, k_maps, dtype);
+    }
+    if (any_value) {
+        to.v = fold_rows(*from.v, d, 1, v_maps, dtype);
+        to.o = fold_columns(*from.o, d, group, o_maps, dtype);
+    }
+    to.gate = from.gate;
+    to.up = from.up;
+    to.down = from.down;
     return to;
 }
 
@@ -228,12 +211,14 @@ FoldedModel fold(const std::shared_ptr<const Model>& model, const CachePlan& pla
     const ModelWeights& from = model->weights();
     ModelWeights to;
     to.checkpoint = from.checkpoint;
+    to.fingerprint = from.fingerprint;
+    to.warnings = from.warnings;
     to.embedding = from.embedding;
     to.positions = from.positions;
-    to.project_in = share(model, from.project_in);
-    to.project_out = share(model, from.project_out);
+    to.project_in = from.project_in;
+    to.project_out = from.project_out;
     to.final_norm = from.final_norm;
-    to.lm_head = share(model, from.lm_head);
+    to.lm_head = from.lm_head;
     for (size_t layer = 0; layer < from.layers.size(); ++layer) {
         to.layers.push_back(fold_layer(model, from.layers[layer], foldings[layer]));
     }

@@ -45,10 +45,10 @@ public:
     [[nodiscard]] const ModelWeights& weights() const { return weights_; }
     [[nodiscard]] const ModelOptions& options() const { return options_; }
     [[nodiscard]] int64_t max_context() const { return options_.max_context; }
-    /// Tells the checkpoint from all others.
-    [[nodiscard]] const std::string& fingerprint() const {
-        return weights_.checkpoint->fingerprint();
-    }
+    /// Tells the checkpoint from all others, by every byte of its weights (io/fingerprint.h).
+    [[nodiscard]] const std::string& fingerprint() const { return weights_.fingerprint; }
+    /// What a user should know of the checkpoint's files, a sentence each.
+    [[nodiscard]] const std::vector<std::string>& warnings() const { return weights_.warnings; }
     /// How a layer rotates queries and keys; null when positions do not.
     [[nodiscard]] const std::shared_ptr<const RotaryTable>& rotary(int64_t layer) const {
         return rotaries_[static_cast<size_t>(layer)];

@@ -92,21 +92,33 @@ inline constexpr int64_t kMaxModelSize = int64_t{1} << 24;
 
 // Pieces of config.json that families share.
 
+/// Whether a key is there and null, which can mean something else than its absence.
+bool is_null(const JsonReader& config, const std::string& key);
+/// A number that normalizations add to variances: `fallback` when `key` is absent.
+double read_norm_eps(const JsonReader& config, const std::string& key, double fallback);
+
 /// What a family's rotary positions are where its config.json does not say.
 struct RopeDefaults {
     double theta = 10000;
     double rotary_share = 1;  ///< partial_rotary_factor
-    /// Where it is not 0, it comes before max_position_embeddings.
+    /// Whether the family knows that key: others would ignore it, so it is refused.
+    bool may_be_partial = false;
+    /// Where it is not 0: what the key of that name is when it is absent beside the scaling.
     int64_t original_max_position_embeddings = 0;
 };
 
-/// RoPE of either key style: `rope_parameters`, or `rope_theta` and `rope_scaling`.
+/// RoPE of either key style: `rope_parameters`, or `rope_theta` and `rope_scaling`. Where both are
+/// there, `rope_scaling` replaces `rope_parameters`; what would be lost by that is refused. So are
+/// parameters by layer type.
 RopeConfig read_rope(const JsonReader& config, int64_t head_dim, int64_t max_position_embeddings,
                      const RopeDefaults& defaults = {});
-/// RoPE of the object that holds its scaling (none: no scaling); other keys come from `config`.
+/// RoPE of the object that holds its parameters (none: no scaling); `defaults` hold for keys that
+/// it lacks, and `config` holds what stands beside it.
 RopeConfig read_rope_parameters(const JsonReader& config,
                                 const std::optional<JsonReader>& parameters, int64_t head_dim,
                                 int64_t max_position_embeddings, const RopeDefaults& defaults);
+/// An object with members, if `key` is one. Throws FileError for what is no object.
+std::optional<JsonReader> find_rope_object(const JsonReader& config, const std::string& key);
 /// "silu", "relu", "gelu", "gelu_new", "gelu_pytorch_tanh"
 Activation read_activation(const JsonReader& name);
 /// A number of at least 0 that switches a feature on: `fallback` when `key` is absent, 0 (off) when

@@ -5,7 +5,6 @@
 #include <numbers>
 
 #include "base/error.h"
-#include "base/parallel.h"
 
 namespace lowkey {
 namespace {
@@ -97,17 +96,38 @@ std::vector<double> rope_frequencies(const RopeConfig& config, int64_t length) {
 }
 
 RotaryTable::RotaryTable(const RopeConfig& config, int64_t num_positions)
-    : config_(config), num_positions_(num_positions) {
+    : config_(config), num_positions_(num_positions), frequencies_(rope_frequencies(config)) {
     LOWKEY_CHECK(config.rotary_dim > 0 && config.rotary_dim % 2 == 0);
-    const std::vector<double> frequencies = rope_frequencies(config);
-    const auto pairs = static_cast<size_t>(num_pairs());
-    cos_.resize(static_cast<size_t>(num_positions) * pairs);
-    sin_.resize(cos_.size());
-    parallel_for(num_positions, [&](int64_t pos) {
-        const size_t at = static_cast<size_t>(pos) * pairs;
-        compute_angles(frequencies, pos, config_.attention_factor, cos_.data() + at,
-                       sin_.data() + at);
-    });
+    blocks_ = std::make_unique<std::atomic<const float*>[]>(static_cast<size_t>(num_blocks()));
+}
+
+RotaryTable::~RotaryTable() {
+    for (int64_t i = 0; i < num_blocks(); ++i) delete[] blocks_[static_cast<size_t>(i)].load();
+}
+
+const float* RotaryTable::make_block(int64_t index) const {
+    const int64_t pairs = num_pairs();
+    auto made = std::make_unique<float[]>(static_cast<size_t>(2 * kBlockPositions * pairs));
+    float* cos = made.get();
+    float* sin = cos + kBlockPositions * pairs;
+    for (int64_t p = 0; p < kBlockPositions; ++p) {
+        compute_angles(frequencies_, index * kBlockPositions + p, config_.attention_factor,
+                       cos + p * pairs, sin + p * pairs);
+    }
+    // Threads that come at once make the same numbers; the first to be done gives its block.
+    std::atomic<const float*>& place = blocks_[static_cast<size_t>(index)];
+    const float* other = nullptr;
+    if (!place.compare_exchange_strong(other, made.get(), std::memory_order_acq_rel)) return other;
+    return made.release();
+}
+
+int64_t RotaryTable::positions_made() const {
+    int64_t made = 0;
+    for (int64_t i = 0; i < num_blocks(); ++i) {
+        if (blocks_[static_cast<size_t>(i)].load(std::memory_order_acquire) != nullptr)
+            made += kBlockPositions;
+    }
+    return std::min(made, num_positions_);
 }
 
 bool RotaryTable::depends_on_length() const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -43,11 +45,15 @@ struct RotaryAngles {
     const float* sin = nullptr;
 };
 
-/// Cosines and sines of all positions below `num_positions`, computed in f64, kept in f32.
-/// Immutable.
+/// Cosines and sines of positions below `num_positions`, computed in f64, kept in f32. They are
+/// made in blocks, as positions are asked for: a long context that is never reached costs nothing.
+/// What it gives never changes; thread-safe.
 class RotaryTable {
 public:
     RotaryTable(const RopeConfig& config, int64_t num_positions);
+    ~RotaryTable();
+    RotaryTable(const RotaryTable&) = delete;
+    RotaryTable& operator=(const RotaryTable&) = delete;
 
     [[nodiscard]] const RopeConfig& config() const { return config_; }
     [[nodiscard]] int64_t num_positions() const { return num_positions_; }
@@ -55,9 +61,15 @@ public:
     /// Whether a position's angles depend on how long its sequence is: then cos() and sin() hold up
     /// to the original context only, and angles() takes the length.
     [[nodiscard]] bool depends_on_length() const;
-    /// [num_pairs] of one position.
-    [[nodiscard]] const float* cos(int64_t pos) const { return cos_.data() + pos * num_pairs(); }
-    [[nodiscard]] const float* sin(int64_t pos) const { return sin_.data() + pos * num_pairs(); }
+    /// [num_pairs] of one position; valid as long as the table. Throws std::bad_alloc.
+    [[nodiscard]] const float* cos(int64_t pos) const {
+        return block(pos) + pos % kBlockPositions * num_pairs();
+    }
+    [[nodiscard]] const float* sin(int64_t pos) const {
+        return cos(pos) + kBlockPositions * num_pairs();
+    }
+    /// Positions whose angles have been made: at most those asked for, in whole blocks.
+    [[nodiscard]] int64_t positions_made() const;
     /// Angles of a position in a sequence of `length` tokens; they may lie in `scratch`.
     [[nodiscard]] RotaryAngles angles(int64_t pos, int64_t length,
                                       std::vector<float>& scratch) const;
@@ -77,10 +89,24 @@ public:
     void rotate_back(float* x, int64_t pos) const;
 
 private:
+    /// Made within a millisecond, at any head size.
+    static constexpr int64_t kBlockPositions = 256;
+
+    /// Cosines [kBlockPositions, num_pairs], then as many sines.
+    [[nodiscard]] const float* block(int64_t pos) const {
+        const float* made =
+            blocks_[static_cast<size_t>(pos / kBlockPositions)].load(std::memory_order_acquire);
+        return made != nullptr ? made : make_block(pos / kBlockPositions);
+    }
+    [[nodiscard]] const float* make_block(int64_t index) const;
+    [[nodiscard]] int64_t num_blocks() const {
+        return (num_positions_ + kBlockPositions - 1) / kBlockPositions;
+    }
+
     RopeConfig config_;
     int64_t num_positions_;
-    std::vector<float> cos_;
-    std::vector<float> sin_;
+    std::vector<double> frequencies_;  // up to the original context
+    std::unique_ptr<std::atomic<const float*>[]> blocks_;
 };
 
 }  // namespace lowkey

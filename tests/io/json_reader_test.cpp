@@ -40,6 +40,27 @@ TEST(JsonReader, ReadsEachType) {
     EXPECT_EQ(&root.value(), &document);
 }
 
+TEST(JsonReader, TakesThePythonNumbersThatNobodyNeeds) {
+    const json document = parse_json(
+        R"({"a": Infinity, "b": [-Infinity, NaN], "c": "NaN, \"Infinity", "n": 3, "NaN": 0.5})",
+        "f");
+    const JsonReader root(document, "f");
+    EXPECT_EQ(root.at("c").string(), "NaN, \"Infinity");
+    EXPECT_EQ(root.at("n").integer(0, 9), 3);
+    EXPECT_EQ(root.at("NaN").number(), 0.5);
+    EXPECT_TRUE(root.at("b").items().at(1).is_number());
+    for (const JsonReader& bad : {root.at("a"), root.at("b").items().at(0)}) {
+        EXPECT_THAT(message_of<FileError>([&] { (void)bad.number(); }), HasSubstr("finite"));
+        EXPECT_THAT(message_of<FileError>([&] { (void)bad.integer(0, 9); }), HasSubstr("finite"));
+        EXPECT_THAT(message_of<FileError>([&] { (void)bad.string(); }), HasSubstr("string"));
+    }
+    for (const char* text : {"Infinit", "[NaN,]", "{NaN: 1}", "\"NaN", "--Infinity", "+NaN"}) {
+        EXPECT_THROW(parse_json(text, "f"), FileError) << text;
+    }
+    EXPECT_THROW(parse_json(R"({"x": NaN, "x": 1})", "f", DuplicateKeys::kRefuse), FileError);
+    EXPECT_THROW(parse_json(nested(65).insert(65, "NaN"), "f"), FileError);
+}
+
 TEST(JsonReader, NullCountsAsAbsentWhereAMemberMayBeMissing) {
     const json document = parse_json(R"({"n":null,"s":"x","b":true,"f":0.5,"i":7})", "f");
     const JsonReader root(document, "f");

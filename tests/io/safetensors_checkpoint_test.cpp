@@ -194,6 +194,9 @@ TEST_F(SafetensorsCheckpointTest, FoldersThatAreNoModelAreRefusedWithARemedy) {
     EXPECT_THAT(open_error(file("file", "x")), HasSubstr("not a folder: " + path("file") + ";"));
     (void)file("a/model.safetensors", "x");
     EXPECT_THAT(open_error(path("a")), HasSubstr("no config.json: " + path("a") + ";"));
+    (void)file("adapter/adapter_config.json", "{}");
+    EXPECT_THAT(message_of<UnsupportedError>([&] { SafetensorsCheckpoint m(path("adapter")); }),
+                HasSubstr("an adapter, not a model"));
     (void)file("b/config.json", "{}");
     EXPECT_THAT(open_error(path("b")), HasSubstr("no model.safetensors"));
     (void)file("c/config.json", "{");
@@ -215,12 +218,25 @@ TEST_F(SafetensorsCheckpointTest, PickledWeightsAreUnsupported) {
     }
 }
 
-TEST_F(SafetensorsCheckpointTest, MissingShardIsNamed) {
-    const std::string model = sharded();
-    fs::remove(model + "/" + kSecondShard);
-    const std::string message = open_error(model);
-    EXPECT_THAT(message, HasSubstr("shard is missing: " + model + "/" + kSecondShard));
+TEST_F(SafetensorsCheckpointTest, MissingShardIsNamedWhenSomebodyNeedsIt) {
+    const std::string folder = sharded();
+    const SafetensorsFile second(folder + "/" + kSecondShard);
+    const auto& [lost, view] = *second.tensors().begin();
+    fs::remove(folder + "/" + kSecondShard);
+    const SafetensorsCheckpoint model(folder);
+    const std::string message = message_of<FileError>(
+        [&, &lost = lost, &view = view] { (void)model.tensor(lost, view.shape); });
+    EXPECT_THAT(message, HasSubstr("shard is missing: " + folder + "/" + kSecondShard));
     EXPECT_THAT(message, HasSubstr(kIndex));
+    EXPECT_FALSE(model.contains(lost));
+    ASSERT_EQ(model.warnings().size(), 1);
+    EXPECT_THAT(model.warnings().front(), HasSubstr(kSecondShard));
+    EXPECT_TRUE(SafetensorsCheckpoint(kSharded).warnings().empty());
+
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        if (entry.path().filename().string().starts_with("model-0")) fs::remove(entry.path());
+    }
+    EXPECT_THAT(open_error(folder), HasSubstr("shard is missing")) << "nothing is there";
 }
 
 TEST_F(SafetensorsCheckpointTest, TruncatedShardIsNamed) {
@@ -243,18 +259,23 @@ TEST_F(SafetensorsCheckpointTest, ShardPathsThatLeaveTheFolderAreRefused) {
     }
 }
 
-TEST_F(SafetensorsCheckpointTest, IndexMustAgreeWithItsShards) {
+TEST_F(SafetensorsCheckpointTest, IndexMustAgreeWithItsShardsOnWhatIsNeeded) {
     const std::string model = sharded();
     const std::string index = "sharded/" + std::string(kIndex);
+    const auto need_error = [&](const std::string& name) {
+        const SafetensorsCheckpoint checkpoint(model);
+        return message_of<FileError>([&] { (void)checkpoint.tensor(name, {64}); });
+    };
     edit_json(index, [](json& j) { j["weight_map"]["extra"] = kSecondShard; });
-    EXPECT_THAT(open_error(model),
+    EXPECT_THAT(need_error("extra"),
                 HasSubstr("tensor 'extra' is missing: " + model + "/" + kSecondShard));
     edit_json(index, [](json& j) {
         j["weight_map"].erase("extra");
         std::string& shard = j["weight_map"]["model.norm.weight"].get_ref<std::string&>();
         shard = shard == kSecondShard ? "model-00001-of-00003.safetensors" : kSecondShard;
     });
-    EXPECT_THAT(open_error(model), HasSubstr("tensor 'model.norm.weight' is missing"));
+    EXPECT_THAT(need_error("model.norm.weight"),
+                HasSubstr("tensor 'model.norm.weight' is missing"));
 }
 
 TEST_F(SafetensorsCheckpointTest, OneTensorInTwoShardsIsRefused) {

@@ -97,7 +97,9 @@ TEST(Families, RefuseWhatContradictsItself) {
                 HasSubstr("partial_rotary_factor"));
     json local = config_of("gemma3-new-config");
     local["rope_parameters"]["sliding_attention"]["partial_rotary_factor"] = 0.1;  // 3 of 32
-    EXPECT_THAT(refusal<FileError>(local), HasSubstr("even head size"));
+    EXPECT_THAT(refusal<UnsupportedError>(local), HasSubstr("partial_rotary_factor"));
+    EXPECT_THAT(refusal<FileError>(with(config_of("glm"), "partial_rotary_factor", 0.1)),
+                HasSubstr("even head size"));
     EXPECT_THAT(refusal<FileError>(with(config_of("mpt"), "n_heads", 5)),
                 HasSubstr("n_heads does not divide d_model"));
     json mpt = config_of("mpt");

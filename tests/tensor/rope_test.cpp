@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 namespace lowkey {
@@ -59,6 +60,45 @@ TEST(RotaryTable, AnglesFollowTheLengthOfTheSequence) {
         EXPECT_FLOAT_EQ(beyond.sin[1], static_cast<float>(std::sin(50 * frequency)));
         EXPECT_NE(beyond.cos[1], table.cos(50)[1]);
     }
+}
+
+TEST(RotaryTable, OnlyPositionsThatComeCostAnything) {
+    RopeConfig config;
+    config.rotary_dim = 8;
+    const RotaryTable table(config, int64_t{1} << 24);
+    EXPECT_EQ(table.positions_made(), 0);
+    const std::vector<double> frequencies = rope_frequencies(config);
+    for (const int64_t pos : {int64_t{0}, int64_t{255}, int64_t{256}, (int64_t{1} << 24) - 1}) {
+        for (size_t j = 0; j < frequencies.size(); ++j) {
+            const double angle = static_cast<double>(pos) * frequencies[j];
+            EXPECT_EQ(table.cos(pos)[j], static_cast<float>(std::cos(angle))) << pos;
+            EXPECT_EQ(table.sin(pos)[j], static_cast<float>(std::sin(angle))) << pos;
+        }
+    }
+    EXPECT_LE(table.positions_made(), 3 * 1024);
+    const float* before = table.cos(7);
+    EXPECT_EQ(table.cos(7), before) << "what was given stays where it is";
+    EXPECT_EQ(RotaryTable(config, 20).positions_made(), 0);
+}
+
+TEST(RotaryTable, ThreadsThatComeAtOnceGetTheSameAngles) {
+    RopeConfig config;
+    config.rotary_dim = 64;
+    const int64_t positions = 4000;
+    const RotaryTable table(config, positions);
+    std::vector<std::vector<float>> got(4);
+    std::vector<std::thread> threads;
+    for (auto& own : got) {
+        threads.emplace_back([&] {
+            for (int64_t p = 0; p < positions; ++p) {
+                own.push_back(table.cos(p)[1]);
+                own.push_back(table.sin(p)[31]);
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& own : got) EXPECT_EQ(own, got.front());
+    EXPECT_EQ(table.positions_made(), positions);
 }
 
 TEST(RotaryTable, RotatingBackIsTheTranspose) {

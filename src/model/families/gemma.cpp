@@ -1,6 +1,7 @@
 #include "model/families/gemma.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
@@ -24,8 +25,6 @@ ModelConfig read_gemma_config(const JsonReader& config, const LlamaDefaults& giv
     defaults.tie_word_embeddings = true;
     ModelConfig c = read_llama_config(config, defaults);
     c.mlp_bias = false;
-    // The first checkpoints say "gelu" and mean this.
-    c.activation = Activation::kGeluTanh;
     c.norm_weight_offset = 1;
     c.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
     return c;
@@ -34,11 +33,15 @@ ModelConfig read_gemma_config(const JsonReader& config, const LlamaDefaults& giv
 /// What Gemma 2 and 3 add.
 void read_gemma2_keys(const JsonReader& config, double attention_softcap, double logits_softcap,
                       ModelConfig& c) {
+    // hidden_act, which older files have as well, does not count.
+    c.activation = Activation::kGeluTanh;
     if (const auto activation = config.find("hidden_activation"); activation)
         c.activation = read_activation(*activation);
-    const JsonReader scalar = config.at("query_pre_attn_scalar");
-    if (!(scalar.number() > 0)) scalar.fail(std::to_string(scalar.number()) + " is not above 0");
-    c.softmax_scale = 1 / std::sqrt(scalar.number());
+    const double scalar = config.number_or("query_pre_attn_scalar", 256);
+    if (!(scalar > 0)) {
+        config.at("query_pre_attn_scalar").fail(std::to_string(scalar) + " is not above 0");
+    }
+    c.softmax_scale = 1 / std::sqrt(scalar);
     c.attention_softcap = read_switch(config, "attn_logit_softcapping", attention_softcap);
     c.logits_softcap = read_switch(config, "final_logit_softcapping", logits_softcap);
     c.norm_places.output = true;
@@ -54,7 +57,12 @@ std::vector<int64_t> read_gemma_windows(const JsonReader& config, int64_t num_la
 }
 
 ModelConfig read_gemma1(const JsonReader& config) {
-    return read_gemma_config(config, {.num_kv_heads = 16, .max_position_embeddings = 8192});
+    ModelConfig c =
+        read_gemma_config(config, {.num_kv_heads = 16, .max_position_embeddings = 8192});
+    // The first checkpoints say "gelu" and mean the other one.
+    const std::string activation = config.string_or("hidden_act", "gelu");
+    if (activation == "gelu") c.activation = Activation::kGeluTanh;
+    return c;
 }
 
 ModelConfig read_gemma2(const JsonReader& config) {
@@ -64,26 +72,47 @@ ModelConfig read_gemma2(const JsonReader& config) {
     return c;
 }
 
+/// The rotary positions of Gemma 3. Newer files nest the two kinds of layers in rope_parameters;
+/// older ones scale the full layers only, and so does a rope_scaling beside rope_parameters.
+void read_gemma3_rope(const JsonReader& config, ModelConfig& c) {
+    const auto nested = find_rope_object(config, "rope_parameters");
+    nlohmann::json full = nlohmann::json::object();
+    std::optional<JsonReader> local;
+    if (nested) {
+        for (const auto& [type, parameters] : nested->members()) {
+            if (type != "full_attention" && type != "sliding_attention") {
+                throw UnsupportedError(
+                    "'" + type + "' in rope_parameters, which this family has by type of layer",
+                    config.file(), "nest it in full_attention or sliding_attention");
+            }
+        }
+        local = find_rope_object(*nested, "sliding_attention");
+        if (const auto own = find_rope_object(*nested, "full_attention"); own) full = own->value();
+    }
+    if (const auto scaling = find_rope_object(config, "rope_scaling"); scaling)
+        full.update(scaling->value());
+    c.rope = read_rope_parameters(
+        config, JsonReader(full, config.file(), "rope_parameters.full_attention"), c.head_dim,
+        c.max_position_embeddings, {.theta = config.number_or("rope_theta", 1000000)});
+    c.local_rope = read_rope_parameters(config, local, c.head_dim, c.max_position_embeddings,
+                                        {.theta = config.number_or("rope_local_base_freq", 10000)});
+}
+
 ModelConfig read_gemma3(const JsonReader& config) {
-    ModelConfig c = read_gemma_config(
-        config, {.num_kv_heads = 4, .max_position_embeddings = 131072, .rope = {.theta = 1000000}});
+    // The checkpoints that also see images leave out most of what is as in the family's first.
+    ModelConfig c = read_gemma_config(config, {.num_layers = 26,
+                                               .num_heads = 8,
+                                               .hidden_size = 2304,
+                                               .intermediate_size = 9216,
+                                               .vocab_size = 262208,
+                                               .num_kv_heads = 4,
+                                               .max_position_embeddings = 131072,
+                                               .reads_rope = false});
     read_gemma2_keys(config, 0, 0, c);
     c.qk_norm = true;
     const int64_t period = config.integer_or("sliding_window_pattern", 6, 1, kMaxModelSize);
     c.sliding_windows = read_gemma_windows(config, c.num_layers, period);
-    // Newer files nest the two kinds of layers in rope_parameters; older ones scale the full layers
-    // only.
-    RopeDefaults local{.theta = config.number_or("rope_local_base_freq", 10000)};
-    std::optional<JsonReader> local_parameters;
-    const auto nested = config.find("rope_parameters");
-    if (nested && (nested->has("full_attention") || nested->has("sliding_attention"))) {
-        c.rope = read_rope_parameters(config, nested->find("full_attention"), c.head_dim,
-                                      c.max_position_embeddings,
-                                      {.theta = config.number_or("rope_theta", 1000000)});
-        local_parameters = nested->find("sliding_attention");
-    }
-    c.local_rope = read_rope_parameters(config, local_parameters, c.head_dim,
-                                        c.max_position_embeddings, local);
+    read_gemma3_rope(config, c);
     return c;
 }
 
@@ -105,7 +134,9 @@ Family gemma3_text_family() { return {"gemma3_text", read_gemma3, gemma2_names()
 
 Family gemma3_family() {
     TensorNames names = gemma2_names();
-    names.prefixes = {"language_model.model.", "model.language_model."};
+    names.prefixes = {"language_model.model.", "model.language_model.", "model."};
+    names.other_parts = {"vision_tower.", "model.vision_tower.", "multi_modal_projector.",
+                         "model.multi_modal_projector."};
     return {"gemma3",
             [](const JsonReader& config) { return read_gemma3(config.at("text_config")); }, names};
 }

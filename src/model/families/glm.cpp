@@ -6,12 +6,13 @@ namespace lowkey {
 namespace {
 
 ModelConfig read_glm_config(const JsonReader& config) {
-    ModelConfig c = read_llama_config(config, {.num_kv_heads = 2,
-                                               .head_dim = 128,
-                                               .max_position_embeddings = 131072,
-                                               .norm_eps = 1.5625e-7,
-                                               .attention_bias = true,
-                                               .rope = {.rotary_share = 0.5}});
+    ModelConfig c =
+        read_llama_config(config, {.num_kv_heads = 2,
+                                   .head_dim = 128,
+                                   .max_position_embeddings = 131072,
+                                   .norm_eps = 1.5625e-7,
+                                   .attention_bias = true,
+                                   .rope = {.rotary_share = 0.5, .may_be_partial = true}});
     c.o_bias = c.mlp_bias = false;
     c.rope.pairs = RopeConfig::Pairs::kInterleaved;
     return c;

@@ -7,8 +7,13 @@ namespace lowkey {
 /// Llama.
 Family llama_family();
 
-/// What a descendant of Llama is where its config.json does not say.
+/// What a descendant of Llama is where its config.json does not say. Sizes of 0 must be said.
 struct LlamaDefaults {
+    int64_t num_layers = 0;
+    int64_t num_heads = 0;
+    int64_t hidden_size = 0;
+    int64_t intermediate_size = 0;
+    int64_t vocab_size = 0;
     int64_t num_kv_heads = 0;  ///< 0: as many as query heads
     int64_t head_dim = 0;      ///< 0: hidden_size / num_attention_heads
     int64_t max_position_embeddings = 2048;
@@ -16,6 +21,7 @@ struct LlamaDefaults {
     bool attention_bias = false;
     bool tie_word_embeddings = false;
     RopeDefaults rope = {};
+    bool reads_rope = true;  ///< else the family reads its rotary positions itself
 };
 
 /// The keys that Llama and its descendants share.

@@ -40,7 +40,7 @@ ModelConfig read_config(const JsonReader& config) {
     c.vocab_size = config.at("vocab_size").integer(1, kMaxModelSize);
     c.max_position_embeddings = config.integer_or("max_seq_len", 2048, 1, kMaxModelSize);
     c.norm_kind = Norm::Kind::kLayer;
-    c.norm_eps = config.number_or("layer_norm_epsilon", 1e-5);
+    c.norm_eps = read_norm_eps(config, "layer_norm_epsilon", 1e-5);
     c.norm_bias = false;
     c.positions = ModelConfig::Positions::kAlibi;
     c.gated_mlp = false;

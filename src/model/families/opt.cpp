@@ -1,10 +1,16 @@
 #include "model/families/opt.h"
 
+#include "base/error.h"
+
 namespace lowkey {
 namespace {
 
 ModelConfig read_config(const JsonReader& config) {
     ModelConfig c;
+    if (!config.boolean_or("layer_norm_elementwise_affine", true)) {
+        throw UnsupportedError("\"layer_norm_elementwise_affine\": false is not supported",
+                               config.file(), "use a checkpoint without it");
+    }
     c.num_layers = config.at("num_hidden_layers").integer(1, 4096);
     c.num_heads = config.at("num_attention_heads").integer(1, 65536);
     c.num_kv_heads = c.num_heads;

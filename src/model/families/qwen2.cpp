@@ -15,7 +15,8 @@ std::vector<int64_t> read_qwen_windows(const JsonReader& config, int64_t num_lay
 namespace {
 
 ModelConfig read_config(const JsonReader& config) {
-    ModelConfig c = read_llama_config(config, {.num_kv_heads = 32});
+    ModelConfig c =
+        read_llama_config(config, {.num_kv_heads = 32, .max_position_embeddings = 32768});
     c.qkv_bias = true;  // no key says so
     c.o_bias = c.mlp_bias = false;
     c.sliding_windows = read_qwen_windows(config, c.num_layers);
