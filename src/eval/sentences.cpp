@@ -9,7 +9,7 @@ namespace lowkey {
 namespace {
 
 /// Bytes after which a run of words without an end is cut: a long sentence of prose is shorter.
-constexpr size_t kLongSentence = 600;
+constexpr size_t kLongSentence = 300;
 /// Tokens that a place is moved at most: few sentences of prose have more, and of short texts it is
 /// a fifth at most.
 constexpr int64_t kReach = 64;

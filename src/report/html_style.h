@@ -28,7 +28,7 @@ svg.chart { font-family: inherit; font-size: 12px; max-width: 100%; height: auto
   linear-gradient(270deg, var(--ground) 30%, transparent) 100% 0 / 40px 100% no-repeat local,
   radial-gradient(farthest-side at 0 50%, var(--shade), transparent) 0 0 / 14px 100% no-repeat scroll,
   radial-gradient(farthest-side at 100% 50%, var(--shade), transparent) 100% 0 / 14px 100% no-repeat scroll; }
-.charts svg.chart { width: 100%; max-width: 520px; min-width: 340px; margin: 0 auto; }
+.charts svg.chart { width: 100%; max-width: 520px; min-width: 320px; margin: 0 auto; }
 svg.dot { display: inline-block; vertical-align: -2px; margin-right: 7px; }
 .wide { margin-top: 12px; }
 .hint { display: none; color: var(--muted); font-size: 12.5px; margin: 8px 0 0; }

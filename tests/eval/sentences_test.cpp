@@ -80,10 +80,10 @@ TEST(Sentences, WhatHasNoSentencesIsCutAllTheSame) {
     for (const auto& [kind, text] : odd_texts()) {
         const std::vector<std::string> texts = {text};
         const auto sentences = split_sentences(texts);
-        EXPECT_GT(sentences.size(), text.size() / 700) << kind;
+        EXPECT_GT(sentences.size(), text.size() / 350) << kind;
         std::string joined;
         for (const std::string& sentence : sentences) {
-            EXPECT_LE(sentence.size(), 610) << kind;
+            EXPECT_LE(sentence.size(), 310) << kind;
             joined += sentence;
         }
         std::erase_if(joined, [](char c) { return c == ' '; });
