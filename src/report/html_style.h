@@ -43,6 +43,7 @@ table.facts th { width: 1%; font-weight: 500; font-size: 13.5px; }
 tbody th { color: var(--ink); font-size: 15px; font-weight: 600; text-align: left;
   vertical-align: baseline; padding: 7px 8px 7px 0; white-space: nowrap; }
 small { color: var(--muted); font-size: 12px; margin-left: 5px; }
+table.rows td small { display: block; margin-left: 0; line-height: 1.2; }
 .share { display: inline-block; width: 64px; height: 7px; border-radius: 4px; margin-right: 8px;
   background: linear-gradient(var(--bar) 0 0) no-repeat var(--grid); vertical-align: 1px; }
 .worse { color: var(--bad); } .worse::before { content: "▼ "; font-size: 10px; }
