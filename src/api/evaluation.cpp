@@ -8,16 +8,6 @@
 #include "eval/perplexity.h"
 
 namespace lowkey::api {
-namespace {
-
-/// What a library's caller sees of an evaluation's progress.
-template <typename... Ignored>
-std::function<void(int64_t, int64_t, Ignored...)> forward_progress(const OnProgress& on_progress) {
-    if (!on_progress) return {};
-    return [&on_progress](int64_t done, int64_t total, Ignored...) { on_progress(done, total); };
-}
-
-}  // namespace
 
 Perplexity measure_perplexity(const Model& model, const Plan& plan, std::string_view text,
                               const PerplexityOptions& options) {
@@ -40,7 +30,11 @@ Perplexity measure_perplexity(const Model& model, const Plan& plan, std::span<co
 
     lowkey::PerplexityOptions how;
     how.prefill = options.prefill;
-    how.on_progress = forward_progress<std::optional<double>>(options.on_progress);
+    if (options.on_progress) {
+        how.on_progress = [&](int64_t done, int64_t total, std::optional<double>) {
+            options.on_progress(done, total);
+        };
+    }
     const lowkey::Perplexity result =
         evaluate_perplexity(engine, windows, how, reference ? &*reference : nullptr);
     Perplexity out{result.perplexity(), result.nll,   result.tokens,
@@ -64,7 +58,11 @@ NeedleResult measure_needle(const Model& model, const Plan& plan,
     how.seed = options.seed;
     how.decode_question = options.decode_question;
     ItemOptions items;
-    items.on_progress = forward_progress<double>(options.on_progress);
+    if (options.on_progress) {
+        items.on_progress = [&](const ItemProgress& progress) {
+            options.on_progress(progress.done, progress.total);
+        };
+    }
     const lowkey::NeedleResult result = evaluate_needle(engine, tokenizer, haystack, how, items);
     NeedleResult out;
     for (const lowkey::NeedleCell& cell : result.grid)

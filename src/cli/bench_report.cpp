@@ -9,6 +9,7 @@
 #include "base/phase_times.h"
 #include "base/size.h"
 #include "cli/command.h"
+#include "eval/protocols.h"
 #include "kernels/kernels.h"
 #include "report/line_plot.h"
 
@@ -39,7 +40,7 @@ nlohmann::json prefill_json(const PrefillSpeed& run, int threads) {
     return {{"tokens", run.tokens},
             {"threads", threads},
             {"seconds", run.times.total()},
-            {"spread", run.spread},
+            {"spread", run.spread ? nlohmann::json(*run.spread) : nlohmann::json()},
             {"tokens_per_second", run.tokens_per_second()},
             {"flops", run.flops},
             {"limit_share", run.limit_share()},
@@ -50,7 +51,7 @@ nlohmann::json decode_json(const DecodeSpeed& run, int threads) {
     return {{"depth", run.depth},
             {"threads", threads},
             {"step_seconds", run.times.total()},
-            {"spread", run.spread},
+            {"spread", run.spread ? nlohmann::json(*run.spread) : nlohmann::json()},
             {"tokens_per_second", run.tokens_per_second()},
             {"bytes_per_token", run.bytes_per_token()},
             {"weight_bytes", run.weight_bytes},
@@ -69,8 +70,18 @@ nlohmann::json line_json(const DepthLine& line, int threads) {
             {"worst_depth", line.worst_depth}};
 }
 
+/// What a divergence over a few steps of text says of a cache.
+const char* judgement(double kl) {
+    if (kl < 0.002) return "as good as the same";
+    if (kl < 0.05) return "close to it";
+    if (kl < 0.3) return "a model that is clearly worse";
+    return "another model: the plan is broken or keeps far too little";
+}
+
 nlohmann::json check_json(const Perplexity& check) {
     return {{"tokens", check.tokens},
+            {"scored", windows_scored(check.prefill)},
+            {"judgement", judgement(check.reference->mean_kl)},
             {"mean_kl", check.reference->mean_kl},
             {"top1_agreement", check.reference->top1_agreement},
             {"perplexity", check.perplexity()},
@@ -97,6 +108,10 @@ std::string threads_text(int threads) {
     return fmt::format("{} thread{}", threads, threads == 1 ? "" : "s");
 }
 
+std::string spread_text(const std::optional<double>& spread) {
+    return spread ? fmt::format("{:.1f} %", 100 * *spread) : "one run";
+}
+
 void print_head(const BenchReport& report) {
     fmt::print("machine  {}, {}\n", cpu_name(), kernels().isa);
     for (const BenchReport::Run& run : report.runs) {
@@ -112,9 +127,9 @@ void print_head(const BenchReport& report) {
         const Perplexity& check = *report.check;
         fmt::print(
             "check    {} steps in a text of {} tokens against the uncompressed cache: KL {:.4f} "
-            "nats, same top token {:.0f} %\n",
+            "nats, same top token {:.0f} %: {} (`lowkey compare` measures it)\n",
             check.tokens, check.cache.tokens, check.reference->mean_kl,
-            100 * check.reference->top1_agreement);
+            100 * check.reference->top1_agreement, judgement(check.reference->mean_kl));
     }
 }
 
@@ -123,8 +138,8 @@ void print_prefill(const BenchReport& report) {
                "tokens/s", "spread", "of limit", "seconds", phase_names());
     for (const BenchReport::Run& run : report.runs) {
         for (const PrefillSpeed& prefill : run.speed.prefill) {
-            fmt::print("{:>8}{:>9}{:>10.1f}{:>7.1f} %{:>8.1f} %{:>12.3f}  {}\n", run.threads,
-                       prefill.tokens, prefill.tokens_per_second(), 100 * prefill.spread,
+            fmt::print("{:>8}{:>9}{:>10.1f}{:>9}{:>8.1f} %{:>12.3f}  {}\n", run.threads,
+                       prefill.tokens, prefill.tokens_per_second(), spread_text(prefill.spread),
                        100 * prefill.limit_share(), prefill.times.total(),
                        phase_shares(prefill.times));
         }
@@ -136,8 +151,8 @@ void print_decode(const BenchReport& report) {
                "tokens/s", "spread", "of limit", "bytes/token", "cache", phase_names());
     for (const BenchReport::Run& run : report.runs) {
         for (const DecodeSpeed& decode : run.speed.decode) {
-            fmt::print("{:>8}{:>9}{:>10.2f}{:>7.1f} %{:>8.1f} %{:>12}{:>12}  {}\n", run.threads,
-                       decode.depth, decode.tokens_per_second(), 100 * decode.spread,
+            fmt::print("{:>8}{:>9}{:>10.2f}{:>9}{:>8.1f} %{:>12}{:>12}  {}\n", run.threads,
+                       decode.depth, decode.tokens_per_second(), spread_text(decode.spread),
                        100 * decode.limit_share(), format_bytes(decode.bytes_per_token()),
                        format_bytes(decode.cache.bytes_allocated), phase_shares(decode.times));
         }

@@ -11,7 +11,9 @@
 #include "cli/comparison_output.h"
 #include "cli/haystack.h"
 #include "cli/item_run.h"
+#include "cli/text_windows.h"
 #include "eval/comparison.h"
+#include "eval/paired_speed.h"
 #include "eval/perplexity.h"
 #include "report/plan_summary.h"
 
@@ -22,7 +24,7 @@ struct Options : CommonOptions {
     std::vector<std::string> plans;
     std::string text;
     int64_t length = 2048;
-    int64_t max_tokens = 8192;
+    std::optional<int64_t> max_tokens;
     int64_t sequences = 0;
     std::optional<int64_t> prefill;
     std::string haystack;
@@ -31,12 +33,14 @@ struct Options : CommonOptions {
     std::string data;
     int64_t limit = 100;
     bool no_speed = false;
-    SpeedOptions speed{.depths = {0, 4096}, .generate = 16};
+    SpeedOptions speed{.depths = {0, 4096}, .generate = 16, .repeat = int{kRunsForVerdict}};
     std::vector<std::string> prompts;
     int64_t max_new_tokens = 64;
     std::string output;
     std::string resume;
 };
+
+constexpr std::ptrdiff_t kDefaultTokens = 8192;
 
 std::string hash_of(std::string_view text) {
     Hasher hasher;
@@ -77,11 +81,13 @@ void read_text_tasks(const Options& options, const Tokenizer& tokenizer, Inputs&
     const std::string text = read_text(options.text);
     inputs.text_hash = hash_of(text);
     inputs.tokens = tokenizer.encode(text, false);
-    std::span<const int32_t> tokens(inputs.tokens);
-    if (options.sequences == 0)
-        tokens = tokens.first(std::min(tokens.size(), static_cast<size_t>(options.max_tokens)));
+    TextWindows asked{
+        .length = options.length, .max_tokens = options.max_tokens, .sequences = options.sequences};
+    // A default is no wish that a short text could leave unfulfilled.
+    if (options.sequences == 0 && !asked.max_tokens)
+        asked.max_tokens = std::min(kDefaultTokens, std::ssize(inputs.tokens));
     ComparisonTasks& tasks = inputs.tasks;
-    tasks.windows = cut_windows(tokens, {options.length, options.sequences});
+    tasks.windows = cut_text(inputs.tokens, asked);
     tasks.prefill = options.prefill.value_or(options.length * 3 / 4);
     for (const std::string& prompt : options.prompts)
         tasks.prompts.emplace_back("--prompt", tokenizer.encode(prompt, true));
@@ -148,7 +154,7 @@ Inputs read_inputs(const Options& options, const Tokenizer& tokenizer, const Mod
 /// All that results depend on, for the journal.
 nlohmann::json settings_of(const Options& options, const Inputs& inputs, const Engine& engine) {
     const ComparisonTasks& tasks = inputs.tasks;
-    nlohmann::json settings = evaluation_settings("compare", options, engine);
+    nlohmann::json settings = evaluation_settings("compare", options, {}, engine);
     settings["plan"] = inputs.hashes;
     settings["text"] = inputs.text_hash;
     settings["length"] = options.length;
@@ -198,7 +204,7 @@ void run(const Options& options, const CLI::App& app) {
     const nlohmann::json settings =
         settings_of(options, inputs, make_reference_engine(model, options));
     ComparisonReport report = [&] {
-        const ComparisonRun items(options.resume, settings);
+        const ItemRun items("compare", "", options.resume, settings);
         return compare(model, *tokenizer, inputs.plans, inputs.tasks,
                        {.prefill_chunk = options.prefill_chunk}, items.options());
     }();
@@ -221,10 +227,11 @@ void add_text_flags(CLI::App& app, Options& options) {
         ->check(CLI::Range(int64_t{2}, kMaxModelSize))
         ->capture_default_str();
     CLI::Option* most =
-        app.add_option("--max-tokens", options.max_tokens, "only the text's first N tokens")
-            ->check(CLI::PositiveNumber)
-            ->capture_default_str();
-    app.add_option("--sequences", options.sequences, "instead: N windows at even distances")
+        app.add_option("--max-tokens", options.max_tokens,
+                       fmt::format("only the text's first N tokens (default: {})", kDefaultTokens))
+            ->check(CLI::PositiveNumber);
+    app.add_option("--sequences", options.sequences,
+                   "instead: N windows at even distances, as far as they fit side by side")
         ->check(CLI::PositiveNumber)
         ->excludes(most);
     app.add_option("--prefill", options.prefill,
@@ -278,7 +285,8 @@ void add_other_flags(CLI::App& app, Options& options) {
     app.add_option("--generate", options.speed.generate, "steps of each timing")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
-    app.add_option("--repeat", options.speed.repeat, "timings, of which the median counts")
+    app.add_option("--repeat", options.speed.repeat,
+                   "timings of each cache, in turn; the median counts, and 5 allow a verdict")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     app.add_option("--chunk,--prefill-chunk", options.prefill_chunk,

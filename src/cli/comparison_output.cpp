@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <filesystem>
 #include <utility>
 
@@ -44,21 +43,6 @@ void ReportFiles::write(const ComparisonReport& report) const {
     page.commit();
     summary.commit();
     object.commit();
-}
-
-ComparisonRun::ComparisonRun(const std::string& resume, const nlohmann::json& settings) {
-    if (!resume.empty()) journal_ = std::make_unique<Journal>(resume, settings);
-    options_.journal = journal_.get();
-    options_.on_progress = [this](int64_t done, int64_t total, double share,
-                                  const std::string& next) {
-        // Items differ in size: the line counts thousandths of the work.
-        const int64_t thousandths = std::lround(1000 * share);
-        if (!progress_) progress_.emplace("compare", 1000, thousandths);
-        progress_->update(thousandths, done < total
-                                           ? fmt::format("item {} of {}: {}", done + 1, total, next)
-                                           : std::string());
-    };
-    options_.should_stop = Interrupt::pressed;
 }
 
 void describe_setup(const CommonOptions& options, ComparisonReport& report) {

@@ -1,21 +1,16 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "base/progress.h"
 #include "cli/command.h"
-#include "cli/interrupt.h"
-#include "eval/comparison.h"
+#include "report/comparison_report.h"
 
 namespace lowkey::cli {
 
-// What `compare` and `demo` share: the way through a comparison's items, and what is left of it.
+// What `compare` and `demo` share: what is left of a comparison.
 
 /// Where a report goes: the page, and beside it the summary and the numbers.
 struct ReportFiles {
@@ -28,23 +23,6 @@ struct ReportFiles {
     explicit ReportFiles(const std::string& html_path);
     /// Writes all three, each whole or not at all. Throws FileError.
     void write(const ComparisonReport& report) const;
-};
-
-/// Progress on stderr, an end between two items when Ctrl-C is pressed, and a journal where
-/// `resume` names one.
-class ComparisonRun {
-public:
-    ComparisonRun(const std::string& resume, const nlohmann::json& settings);
-    ComparisonRun(const ComparisonRun&) = delete;
-    ComparisonRun& operator=(const ComparisonRun&) = delete;
-
-    [[nodiscard]] const ComparisonProgress& options() const { return options_; }
-
-private:
-    Interrupt interrupt_;
-    std::unique_ptr<Journal> journal_;
-    std::optional<Progress> progress_;
-    ComparisonProgress options_;
 };
 
 /// Version, processor, kernels, threads and dtype.

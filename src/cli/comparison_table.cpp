@@ -84,7 +84,7 @@ private:
         if (full().needle) head += right("needles", 10);
         if (full().task) head += right(report_.task_name, 10);
         if (!full().speed.empty())
-            head += right(fmt::format("tokens/s at {}", full().speed.back().depth), 19);
+            head += right(fmt::format("tokens/s at {}{:8}", full().speed.back().depth, ""), 32);
         fmt::print("{}\n", painter_.paint(head, kGrey));
     }
 
@@ -96,18 +96,22 @@ private:
         return padded;
     }
 
+    [[nodiscard]] std::string mark_if(bool is_loss, const std::string& padded) const {
+        return is_loss ? painter_.paint(padded, kRed) : padded;
+    }
+
     void print_row(size_t row) const {
         const ComparedCache& cache = report_.caches[row];
         const std::vector<Loss> losses = losses_of(report_, cache);
         const int color = kRowColors.at(row % kRowColors.size());
         const CacheUsage usage = headline_usage(cache);
-        std::string line = painter_.paint("●", color) + " " +
-                           painter_.paint(left(cache.name, name_width_), color, true) +
-                           right(format_bytes(usage.bytes_allocated), 16) + "   " +
-                           painter_.paint(bar(usage.ratio()), color) +
-                           cell(losses, Loss::Of::kMemory,
-                                right(fmt::format("{:.0f} %", 100 * usage.ratio()), 7)) +
-                           " ";
+        const double share = share_of_full(usage, headline_usage(full()));
+        std::string line =
+            painter_.paint("●", color) + " " +
+            painter_.paint(left(cache.name, name_width_), color, true) +
+            right(format_bytes(usage.bytes_allocated), 16) + "   " +
+            painter_.paint(bar(share), color) +
+            mark_if(row > 0 && share >= 1, right(fmt::format("{:.0f} %", 100 * share), 7)) + " ";
         if (cache.text) {
             line += right(fmt::format("{:.2f}", cache.text->perplexity()), 12);
             line += cell(losses, Loss::Of::kText,
@@ -122,20 +126,20 @@ private:
         if (cache.task)
             line += cell(losses, Loss::Of::kTask,
                          right(fmt::format("{:.1f} %", 100 * cache.task->accuracy()), 10));
-        if (!cache.speed.empty()) line += speed_cell(cache, losses);
+        if (!cache.speed.empty()) line += speed_cell(cache);
         fmt::print("{}\n", line);
     }
 
-    [[nodiscard]] std::string speed_cell(const ComparedCache& cache,
-                                         const std::vector<Loss>& losses) const {
-        const double rate = cache.speed.back().tokens_per_second;
-        const double share = rate / full().speed.back().tokens_per_second;
-        const std::string padded =
-            right(cache.method.empty() ? fmt::format("{:.0f}      ", rate)
-                                       : fmt::format("{:.0f} {:.2f}×", rate, share),
-                  19);
-        if (share >= 1.05) return painter_.paint(padded, kGreen);
-        return cell(losses, Loss::Of::kSpeed, padded);
+    [[nodiscard]] std::string speed_cell(const ComparedCache& cache) const {
+        const SpeedScore& speed = cache.speed.back();
+        const std::string padded = right(
+            cache.method.empty()
+                ? fmt::format("{:.0f}{:22}", speed.tokens_per_second, "")
+                : fmt::format("{:.0f} {}", speed.tokens_per_second, left(format_share(speed), 21)),
+            32);
+        if (!cache.method.empty() && speed.share_low >= 1.05) return painter_.paint(padded, kGreen);
+        const auto loss = speed_loss(report_, cache, cache.speed.size() - 1);
+        return loss ? painter_.paint(padded, loss->severe ? kRed : kYellow) : padded;
     }
 
     const ComparisonReport& report_;

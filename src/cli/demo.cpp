@@ -7,9 +7,11 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/comparison_output.h"
+#include "cli/item_run.h"
 #include "compress/compose.h"
 #include "compress/planner.h"
 #include "eval/comparison.h"
+#include "eval/paired_speed.h"
 #include "report/comparison_verdict.h"
 
 namespace lowkey::cli {
@@ -118,6 +120,7 @@ private:
         tasks.needle = {.lengths = {512, 1024}, .depths = {0, 0.25, 0.5, 0.75, 1}, .trials = 2};
         tasks.speed.prompts.clear();
         tasks.speed.depths = {0, 2048, 6144};
+        tasks.speed.repeat = int{kRunsForVerdict};
         tasks.lengths = {512, 1024, 2048, 4096, 6144};
         tasks.prompts = {{"A beginning", tokenizer_->encode(kPrompt, true)}};
         return tasks;
@@ -130,7 +133,7 @@ private:
         std::vector<Contestant> contestants;
         for (const DemoPlan& plan : plans_) contestants.push_back(plan.contestant);
         ComparisonReport report = [&] {
-            const ComparisonRun items("", {});
+            const ItemRun items("compare", "", "", {});
             return compare(model_, *tokenizer_, contestants, tasks(sequences),
                            {.prefill_chunk = options_.prefill_chunk}, items.options());
         }();

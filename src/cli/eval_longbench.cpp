@@ -3,13 +3,16 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
+#include "cli/plan_results.h"
 #include "engine/generation_config.h"
 #include "eval/longbench.h"
+#include "eval/protocols.h"
 
 namespace lowkey::cli {
 namespace {
 
 struct Options : CommonOptions {
+    std::vector<std::string> plans;
     std::string data;
     std::string resume;
     int64_t limit = 0;
@@ -19,30 +22,32 @@ struct Options : CommonOptions {
 void run(const Options& options) {
     const LongBenchData data = read_longbench(options.data, options.limit);
     const auto tokenizer = load_tokenizer(options);
-    Engine engine = make_engine(load_model(options), options);
+    const auto model = load_model(options);
+    std::vector<Engine> engines = make_engines(model, options, options.plans);
     LongBenchOptions how = options.longbench;
-    how.eos_ids =
-        read_generation_config(*engine.model().weights().checkpoint, tokenizer.get()).eos_ids;
-    nlohmann::json settings = evaluation_settings("longbench", options, engine);
+    how.eos_ids = read_generation_config(*model->weights().checkpoint, tokenizer.get()).eos_ids;
+    nlohmann::json settings =
+        evaluation_settings("longbench", options, options.plans, engines.front());
     settings["dataset"] = data.set->name;
     settings["data"] = fingerprint(data);
     settings["limit"] = options.limit;
     settings["max_length"] = how.max_length;
     settings["eos"] = how.eos_ids;
-    const LongBenchResult result = [&] {
+    const std::vector<LongBenchResult> results = [&] {
         const ItemRun items(data.set->name, data.set->metric, options.resume, settings);
-        return evaluate_longbench(engine, *tokenizer, data, how, items.options());
+        return evaluate_longbench(pointers_to(engines), *tokenizer, data, how, items.options());
     }();
-    if (!options.json) {
+    const auto result_json = [&](const LongBenchResult& result) -> nlohmann::json {
+        return {{"dataset", data.set->name}, {"metric", data.set->metric},
+                {"score", result.score},     {"n", result.n},
+                {"scored", kAnswersScored},  {"cache", to_json(result.cache)}};
+    };
+    const auto print_table = [&](const LongBenchResult& result) {
         fmt::print("{} questions of {}\n{:<12} {:.4f}\n", result.n, data.set->name,
                    data.set->metric, result.score);
-        return print_cache(result.cache, "after the longest prompt");
-    }
-    print_json({{"dataset", data.set->name},
-                {"metric", data.set->metric},
-                {"score", result.score},
-                {"n", result.n},
-                {"cache", to_json(result.cache)}});
+        print_cache(result.cache, "after the longest prompt");
+    };
+    print_by_plan(results, options.plans, options.json, result_json, print_table);
 }
 
 }  // namespace
@@ -56,7 +61,7 @@ void add_eval_longbench(CLI::App& eval) {
         "50");
     add_model(*app, *options);
     add_run_flags(*app, *options);
-    add_cache_flags(*app, *options);
+    add_cache_flags(*app, *options, options->plans);
     app->add_option("--data", options->data, "a .jsonl file of LongBench, which names its set")
         ->required()
         ->type_name("FILE");

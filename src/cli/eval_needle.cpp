@@ -7,6 +7,7 @@
 #include "cli/item_run.h"
 #include "cli/plan_results.h"
 #include "eval/needle.h"
+#include "eval/protocols.h"
 #include "report/heat_map.h"
 
 namespace lowkey::cli {
@@ -52,11 +53,14 @@ void print_table(const Options& options, const NeedleResult& result) {
     print_cache(result.cache, "after the longest prompt");
 }
 
-nlohmann::json result_json(const NeedleResult& result) {
+nlohmann::json result_json(const NeedleResult& result, bool decode_question) {
     nlohmann::json grid = nlohmann::json::array();
     for (const NeedleCell& cell : result.grid)
         grid.push_back({{"length", cell.length}, {"depth", cell.depth}, {"score", cell.score}});
-    return {{"grid", std::move(grid)}, {"mean", result.mean}, {"cache", to_json(result.cache)}};
+    return {{"grid", std::move(grid)},
+            {"mean", result.mean},
+            {"scored", decode_question ? kQuestionsScored : kAnswersScored},
+            {"cache", to_json(result.cache)}};
 }
 
 void plot(const Options& options, const std::vector<NeedleResult>& results) {
@@ -86,15 +90,15 @@ void run(const Options& options) {
     settings["seed"] = how.seed;
     settings["kind"] = how.kind == NeedleKind::kNumber ? "number" : "sentence";
     settings["decode_question"] = how.decode_question;
-    std::vector<Engine*> running;
-    for (Engine& engine : engines) running.push_back(&engine);
     const std::vector<NeedleResult> results = [&] {
         const ItemRun items("needle", "found", options.resume, settings);
-        return evaluate_needles(running, *tokenizer, texts, how, items.options());
+        return evaluate_needles(pointers_to(engines), *tokenizer, texts, how, items.options());
     }();
     if (!options.plot.empty()) plot(options, results);
-    print_by_plan(results, options.plans, options.json, result_json,
-                  [&](const NeedleResult& result) { print_table(options, result); });
+    print_by_plan(
+        results, options.plans, options.json,
+        [&](const NeedleResult& r) { return result_json(r, how.decode_question); },
+        [&](const NeedleResult& result) { print_table(options, result); });
 }
 
 }  // namespace

@@ -13,8 +13,10 @@
 #include "cli/commands.h"
 #include "cli/item_run.h"
 #include "cli/plan_results.h"
+#include "cli/text_windows.h"
 #include "engine/generation_config.h"
 #include "eval/perplexity.h"
+#include "eval/protocols.h"
 
 namespace lowkey::cli {
 namespace {
@@ -70,15 +72,11 @@ std::vector<std::span<const int32_t>> read_windows(const Options& options,
     }
     std::vector<std::span<const int32_t>> windows;
     for (const std::vector<int32_t>& text : texts) {
-        std::span<const int32_t> tokens(text);
-        if (options.max_tokens)
-            tokens =
-                tokens.first(std::min(tokens.size(), static_cast<size_t>(*options.max_tokens)));
-        const int64_t rows = texts.size() == 1 ? kDefaultLength : static_cast<int64_t>(text.size());
-        for (const auto& window :
-             cut_windows(tokens, {options.length.value_or(rows), options.sequences})) {
-            windows.push_back(window);
-        }
+        const int64_t rows = texts.size() == 1 ? kDefaultLength : std::ssize(text);
+        const TextWindows asked{.length = options.length.value_or(rows),
+                                .max_tokens = options.max_tokens,
+                                .sequences = options.sequences};
+        for (const auto& window : cut_text(text, asked)) windows.push_back(window);
     }
     if (options.limit > 0 && std::ssize(windows) > options.limit)
         windows.resize(static_cast<size_t>(options.limit));
@@ -87,16 +85,19 @@ std::vector<std::span<const int32_t>> read_windows(const Options& options,
 
 void print_table(const Perplexity& result) {
     std::printf("perplexity   %.4f  (%.5f nats per token)\n", result.perplexity(), result.nll);
-    std::printf("scored       %lld tokens in %lld windows\n", static_cast<long long>(result.tokens),
-                static_cast<long long>(result.windows));
+    std::printf("scored       %lld tokens in %lld windows: %s\n",
+                static_cast<long long>(result.tokens), static_cast<long long>(result.windows),
+                windows_scored(result.prefill).c_str());
     std::printf("cache        %s of %s (%.1f %%)\n",
                 format_bytes(result.cache.bytes_allocated).c_str(),
                 format_bytes(result.cache.bytes_full).c_str(), 100 * result.cache.ratio());
     if (result.reference) {
+        const ReferenceComparison& reference = *result.reference;
         std::printf(
-            "uncompressed perplexity %.4f; KL divergence %.5f nats; same first token %.2f %%\n",
-            std::exp(result.reference->nll), result.reference->mean_kl,
-            100 * result.reference->top1_agreement);
+            "uncompressed perplexity %.4f, so a change of %+.5f nats (± %.5f); KL divergence %.5f "
+            "nats; same first token %.2f %%\n",
+            std::exp(reference.nll), reference.change, reference.change_error, reference.mean_kl,
+            100 * reference.top1_agreement);
     }
 }
 
@@ -134,27 +135,18 @@ nlohmann::json result_json(const Perplexity& result) {
                            {"nll", result.nll},
                            {"tokens", result.tokens},
                            {"windows", result.windows},
+                           {"scored", windows_scored(result.prefill)},
                            {"cache", to_json(result.cache)}};
     if (result.reference) {
-        json["mean_kl"] = result.reference->mean_kl;
-        json["top1_agreement"] = result.reference->top1_agreement;
+        json["kl"] = json["mean_kl"] = result.reference->mean_kl;
+        json["kl_p999"] = result.reference->kl_p999;
+        json["same_first_token"] = json["top1_agreement"] = result.reference->top1_agreement;
+        json["nll_change"] = result.reference->change;
+        json["nll_change_error"] = result.reference->change_error;
         json["reference_perplexity"] = std::exp(result.reference->nll);
         json["reference_nll"] = result.reference->nll;
     }
     return json;
-}
-
-/// Says so where the score is not what a plan's name promises.
-void note_exact_prompts(const Options& options, const std::vector<Engine>& engines) {
-    if (options.prefill) return;
-    const bool any = std::any_of(engines.begin(), engines.end(), [](const Engine& engine) {
-        return engine.layout().prefill_attention() == PrefillAttention::kExact;
-    });
-    if (!any) return;
-    std::fprintf(stderr,
-                 "lowkey: note: prompts attend exactly under this plan, so this scores the "
-                 "uncompressed model; give --prefill to score what is decoded through the "
-                 "cache\n");
 }
 
 void run(const Options& options) {
@@ -163,12 +155,8 @@ void run(const Options& options) {
     const auto model = load_model(options);
     PerplexityOptions how = scoring_of(options, *model);
     std::vector<Engine> engines = make_engines(model, options, options.plans);
-    note_exact_prompts(options, engines);
     std::optional<Engine> reference;
     if (options.reference) reference.emplace(make_reference_engine(model, options));
-    std::vector<Engine*> running;
-    for (Engine& engine : engines) running.push_back(&engine);
-
     const std::vector<Perplexity> results = [&] {
         const ItemRun items("perplexity", "nll", options.resume,
                             settings_of(options, engines.front(), tokens, how));
@@ -179,8 +167,8 @@ void run(const Options& options) {
             if (!progress) progress.emplace("perplexity", total, done);
             progress->update(done, nll ? fmt::format("perplexity {:.3f}", std::exp(*nll)) : "");
         };
-        return evaluate_perplexities(running, windows, how, reference ? &*reference : nullptr,
-                                     steps);
+        return evaluate_perplexities(pointers_to(engines), windows, how,
+                                     reference ? &*reference : nullptr, steps);
     }();
     print_by_plan(results, options.plans, options.json, result_json, print_table);
 }
@@ -196,7 +184,8 @@ void add_eval_perplexity(CLI::App& eval) {
         "Each window's first token is context only. With --prefill N tokens [0, N) of a window "
         "are\n"
         "prefilled, the others decoded one by one through the cache, and only what decoding\n"
-        "predicts is scored: targets N + 1 to length - 1.\n"
+        "predicts is scored: targets N + 1 to length - 1. Plans whose prompts attend exactly need "
+        "it.\n"
         "Example: lowkey eval perplexity MODEL --text test.txt --plan a.plan --reference");
     add_model(*app, *options);
     add_run_flags(*app, *options);
@@ -211,7 +200,7 @@ void add_eval_perplexity(CLI::App& eval) {
     app->add_option("--max-tokens", options->max_tokens, "only the text's first N tokens")
         ->check(CLI::PositiveNumber);
     app->add_option("--sequences", options->sequences,
-                    "N windows at even distances (default: all windows, side by side)")
+                    "N windows at even distances, as far as they fit side by side (default: all)")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
     app->add_option("--limit", options->limit, "only the first N of the windows")
         ->check(CLI::PositiveNumber);

@@ -6,13 +6,16 @@
 #include "cli/commands.h"
 #include "cli/haystack.h"
 #include "cli/item_run.h"
+#include "cli/plan_results.h"
 #include "engine/generation_config.h"
+#include "eval/protocols.h"
 #include "eval/ruler.h"
 
 namespace lowkey::cli {
 namespace {
 
 struct Options : CommonOptions {
+    std::vector<std::string> plans;
     std::string haystack;
     std::string resume;
     RulerOptions ruler;
@@ -37,32 +40,38 @@ void print_table(const RulerOptions& options, const RulerResult& result) {
     print_cache(result.cache, "after the longest prompt");
 }
 
+nlohmann::json result_json(const RulerResult& result) {
+    nlohmann::json cells = nlohmann::json::array();
+    for (const RulerCell& cell : result.cells)
+        cells.push_back({{"task", cell.task}, {"length", cell.length}, {"score", cell.score}});
+    return {{"tasks", std::move(cells)},
+            {"mean", result.mean},
+            {"scored", kAnswersScored},
+            {"cache", to_json(result.cache)}};
+}
+
 void run(const Options& options) {
     const auto sentences = read_sentences(options);
     const auto tokenizer = load_tokenizer(options);
-    Engine engine = make_engine(load_model(options), options);
+    const auto model = load_model(options);
+    std::vector<Engine> engines = make_engines(model, options, options.plans);
     RulerOptions how = options.ruler;
     if (how.tasks.empty() || how.tasks == std::vector<std::string>{"all"})
         how.tasks = ruler_tasks();
-    how.eos_ids =
-        read_generation_config(*engine.model().weights().checkpoint, tokenizer.get()).eos_ids;
-    nlohmann::json settings = evaluation_settings("ruler", options, engine);
+    how.eos_ids = read_generation_config(*model->weights().checkpoint, tokenizer.get()).eos_ids;
+    nlohmann::json settings = evaluation_settings("ruler", options, options.plans, engines.front());
     settings["tasks"] = how.tasks;
     settings["lengths"] = how.lengths;
     settings["samples"] = how.samples;
     settings["seed"] = how.seed;
     settings["eos"] = how.eos_ids;
     settings["haystack"] = fingerprint(sentences);
-    const RulerResult result = [&] {
+    const std::vector<RulerResult> results = [&] {
         const ItemRun items("ruler", "score", options.resume, settings);
-        return evaluate_ruler(engine, *tokenizer, sentences, how, items.options());
+        return evaluate_ruler(pointers_to(engines), *tokenizer, sentences, how, items.options());
     }();
-    if (!options.json) return print_table(how, result);
-    nlohmann::json cells = nlohmann::json::array();
-    for (const RulerCell& cell : result.cells)
-        cells.push_back({{"task", cell.task}, {"length", cell.length}, {"score", cell.score}});
-    print_json(
-        {{"tasks", std::move(cells)}, {"mean", result.mean}, {"cache", to_json(result.cache)}});
+    print_by_plan(results, options.plans, options.json, result_json,
+                  [&](const RulerResult& result) { print_table(how, result); });
 }
 
 }  // namespace
@@ -77,7 +86,7 @@ void add_eval_ruler(CLI::App& eval) {
         fmt::join(ruler_tasks(), ", ")));
     add_model(*app, *options);
     add_run_flags(*app, *options);
-    add_cache_flags(*app, *options);
+    add_cache_flags(*app, *options, options->plans);
     app->add_option("--tasks", ruler.tasks, "which, separated by commas (default: all)")
         ->delimiter(',')
         ->allow_extra_args(false);  // a MODEL may follow

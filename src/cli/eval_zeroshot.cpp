@@ -5,12 +5,15 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
+#include "cli/plan_results.h"
+#include "eval/protocols.h"
 #include "eval/zeroshot.h"
 
 namespace lowkey::cli {
 namespace {
 
 struct Options : CommonOptions {
+    std::vector<std::string> plans;
     std::string task;
     std::string data;
     std::string resume;
@@ -34,6 +37,19 @@ void print_table(const ZeroshotTask& task, const ZeroshotResult& result) {
     print_cache(result.cache, "after the longest context");
 }
 
+nlohmann::json result_json(const ZeroshotTask& task, const ZeroshotResult& result) {
+    nlohmann::json json = {{"task", task.name},
+                           {"accuracy", result.accuracy},
+                           {"accuracy_norm", or_null(result.accuracy_norm)},
+                           {"stderr", or_null(result.stderr_accuracy)},
+                           {"stderr_norm", or_null(result.stderr_accuracy_norm)},
+                           {"n", result.n},
+                           {"scored", kContinuationsScored},
+                           {"cache", to_json(result.cache)}};
+    if (result.perplexity) json["perplexity"] = *result.perplexity;
+    return json;
+}
+
 void run(const Options& options) {
     const ZeroshotTask& task = zeroshot_task(options.task);
     const auto items = read_zeroshot_items(task, options.data, options.limit);
@@ -43,30 +59,30 @@ void run(const Options& options) {
     for (const ZeroshotItem& item : items)
         most_choices = std::max(most_choices, item.choices.size());
     // All choices of a question run side by side, beside the context that they share.
-    Engine engine = make_engine(model, options, static_cast<int64_t>(most_choices) + 1);
+    std::vector<Engine> engines;
+    CommonOptions own = options;
+    for (size_t i = 0; i < std::max<size_t>(options.plans.size(), 1); ++i) {
+        if (!options.plans.empty()) own.plan = options.plans[i];
+        engines.push_back(make_engine(model, own, static_cast<int64_t>(most_choices) + 1));
+    }
     ZeroshotOptions how;
     how.start = tokenizer->bos_id() ? *tokenizer->bos_id() : document_start(*tokenizer, *model);
     if (options.bos) how.bos = how.start;
-    nlohmann::json settings = evaluation_settings("zeroshot", options, engine);
+    nlohmann::json settings =
+        evaluation_settings("zeroshot", options, options.plans, engines.front());
     settings["task"] = task.name;
     settings["data"] = fingerprint(items);
     settings["limit"] = options.limit;
     settings["bos"] = options.bos;
     settings["start"] = how.start;
-    const ZeroshotResult result = [&] {
-        const ItemRun items_run(task.name, "accuracy", options.resume, settings);
-        return evaluate_zeroshot(engine, *tokenizer, task, items, how, items_run.options());
+    const std::vector<ZeroshotResult> results = [&] {
+        const ItemRun run(task.name, "accuracy", options.resume, settings);
+        return evaluate_zeroshot(pointers_to(engines), *tokenizer, task, items, how, run.options());
     }();
-    if (!options.json) return print_table(task, result);
-    nlohmann::json json = {{"task", task.name},
-                           {"accuracy", result.accuracy},
-                           {"accuracy_norm", or_null(result.accuracy_norm)},
-                           {"stderr", or_null(result.stderr_accuracy)},
-                           {"stderr_norm", or_null(result.stderr_accuracy_norm)},
-                           {"n", result.n},
-                           {"cache", to_json(result.cache)}};
-    if (result.perplexity) json["perplexity"] = *result.perplexity;
-    print_json(json);
+    print_by_plan(
+        results, options.plans, options.json,
+        [&](const ZeroshotResult& result) { return result_json(task, result); },
+        [&](const ZeroshotResult& result) { print_table(task, result); });
 }
 
 }  // namespace
@@ -83,7 +99,7 @@ void add_eval_zeroshot(CLI::App& eval) {
         ".\nExample: lowkey eval zeroshot MODEL --task piqa --data piqa/valid.jsonl --limit 200");
     add_model(*app, *options);
     add_run_flags(*app, *options);
-    add_cache_flags(*app, *options);
+    add_cache_flags(*app, *options, options->plans);
     app->add_option("--task", options->task, "piqa, lambada, arc, hellaswag or winogrande")
         ->required();
     app->add_option("--data", options->data, "its .jsonl file, or a folder with one")

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <utility>
 
 #include "base/hash.h"
 #include "base/mapped_file.h"
+#include "base/parallel.h"
 #include "base/size.h"
 #include "kernels/kernels.h"
 
@@ -15,13 +17,6 @@ void add_resume_flag(CLI::App& app, std::string& path) {
     app.add_option("--resume", path,
                    "keep finished items here; with the same settings, go on after them")
         ->type_name("FILE.jsonl");
-}
-
-nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& options,
-                                   const Engine& engine) {
-    std::vector<std::string> plans;
-    if (!options.plan.empty()) plans.push_back(options.plan);
-    return evaluation_settings(evaluation, options, plans, engine);
 }
 
 nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& options,
@@ -44,6 +39,10 @@ nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& 
             {"dtype", options.dtype},
             {"isa", kernels().isa},
             {"chunk", options.prefill_chunk},
+            // Orders of sums: more threads split them otherwise, and where a budget has room for
+            // few sequences, fewer share a pass.
+            {"threads", num_threads()},
+            {"kv_budget", options.kv_budget},
             {"max_context", engine.model().max_context()}};
 }
 
@@ -52,11 +51,28 @@ ItemRun::ItemRun(std::string label, std::string score, const std::string& resume
     : label_(std::move(label)), score_(std::move(score)) {
     if (!resume.empty()) journal_ = std::make_unique<Journal>(resume, settings);
     options_.journal = journal_.get();
-    options_.on_progress = [this](int64_t done, int64_t total, double mean) {
-        if (!progress_) progress_.emplace(label_, total, done);
-        progress_->update(done, fmt::format("{} {:.3f}", score_, mean));
-    };
+    options_.on_progress = [this](const ItemProgress& now) { show(now); };
     options_.should_stop = Interrupt::pressed;
+}
+
+void ItemRun::show(const ItemProgress& now) {
+    constexpr int64_t kParts = 1000;
+    const bool counts_items = !score_.empty();
+    const int64_t done = counts_items ? now.done : std::lround(now.share * kParts);
+    if (!progress_) progress_.emplace(label_, counts_items ? now.total : kParts, done);
+    std::string words;
+    if (counts_items) {
+        words = fmt::format("{} {:.3f}", score_, now.mean);
+    } else if (now.done < now.total) {
+        words = fmt::format("item {} of {}: {}", now.done + 1, now.total, now.next);
+    }
+    progress_->update(done, words);
+}
+
+std::vector<Engine*> pointers_to(std::vector<Engine>& engines) {
+    std::vector<Engine*> out;
+    for (Engine& engine : engines) out.push_back(&engine);
+    return out;
 }
 
 void print_cache(const CacheUsage& cache, const char* when) {

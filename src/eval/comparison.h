@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,7 +9,7 @@
 #include <vector>
 
 #include "compress/plan_file.h"
-#include "eval/journal.h"
+#include "eval/items.h"
 #include "eval/needle.h"
 #include "eval/speed.h"
 #include "eval/zeroshot.h"
@@ -39,25 +38,14 @@ struct ComparisonTasks {
     int64_t max_new_tokens = 64;                                             ///< of a sample
 };
 
-/// How a comparison goes through its items: prompts, windows, questions, each put to all caches.
-struct ComparisonProgress {
-    Journal* journal = nullptr;  ///< finished items; may be null
-    /// Called first of all, and after each item: items done of all, the share of the work that
-    /// they are, and what comes next.
-    std::function<void(int64_t done, int64_t total, double share, const std::string& next)>
-        on_progress = {};
-    /// Asked before each item: true ends the comparison with an Error that says how to go on.
-    std::function<bool()> should_stop = {};
-};
-
 /// Runs the model under the uncompressed cache and under each plan, an item at a time. The report's
 /// rows are the caches; what describes machine, files and commands is left to the caller. All of
-/// it but speed is deterministic. `engine_options` are those of each cache. Throws UsageError for
-/// plans of another model, and what the evaluations refuse, before the first item runs; FileError
-/// when the journal holds what this comparison did not write.
+/// it but speed is deterministic. `engine_options` are those of each cache; an item of `how` is a
+/// prompt, window or question with all of them. Throws UsageError for plans of another model, and
+/// what the evaluations refuse, before the first item runs; FileError when the journal holds what
+/// this comparison did not write.
 ComparisonReport compare(const std::shared_ptr<const Model>& model, const Tokenizer& tokenizer,
                          std::span<const Contestant> plans, const ComparisonTasks& tasks,
-                         const EngineOptions& engine_options = {},
-                         const ComparisonProgress& how = {});
+                         const EngineOptions& engine_options = {}, const ItemOptions& how = {});
 
 }  // namespace lowkey

@@ -68,16 +68,34 @@ void run_side_by_side(Engine& engine, std::span<const std::unique_ptr<SequenceCa
     }
 }
 
+/// Puts a context into a cache; returns the last layer's output [hidden_size] of its last token,
+/// which predicts the first of a continuation. An exact prompt does not meet the cache that it
+/// leaves behind, so there the last token comes alone, as decoding would have it.
+Tensor fill_context(Engine& engine, SequenceCache& cache, std::span<const int32_t> context) {
+    const CacheLayout& layout = engine.layout();
+    const bool decodes_last =
+        layout.prefill_attention() == PrefillAttention::kExact && !layout.keeps_everything();
+    const auto prompt = context.first(context.size() - (decodes_last ? 1 : 0));
+    const int64_t hidden_size = engine.model().config().hidden_size;
+    Tensor last(DType::kF32, {hidden_size});
+    engine.prefill(cache, prompt, [&](int64_t first, const float* hidden, int64_t n) {
+        if (first + n == std::ssize(prompt))
+            std::copy_n(hidden + (n - 1) * hidden_size, hidden_size, last.f32().data());
+    });
+    if (decodes_last) {
+        const SequenceInput input{&cache, context.last(1)};
+        const Tensor hidden = engine.model().forward({&input, 1});
+        std::copy_n(hidden.f32().data(), hidden_size, last.f32().data());
+    }
+    return last;
+}
+
 /// Scores continuations of one context, as many at a time as the cache has room for.
 void run_group(Engine& engine, std::span<const Continuation> group, std::span<Rows> rows,
                CacheUsage& largest) {
-    const auto context = std::span(group.front().context);
     const auto base = engine.new_sequence();
-    engine.prefill(*base, context, [&](int64_t first, const float* hidden, int64_t n) {
-        if (first + n != std::ssize(context)) return;
-        const float* last = hidden + (n - 1) * engine.model().config().hidden_size;
-        for (Rows& r : rows) r.set(0, last, 1);
-    });
+    const Tensor last = fill_context(engine, *base, group.front().context);
+    for (Rows& r : rows) r.set(0, last.f32().data(), 1);
     const CacheUsage usage = engine.usage(*base);
     if (usage.tokens > largest.tokens) largest = usage;
     for (size_t begin = 0; begin < group.size();) {

@@ -41,10 +41,12 @@ struct Likelihoods {
 };
 
 /// Scores continuations. A context that several follow in a row is prefilled once, as a prompt, and
-/// forked; the continuations then run side by side through the cache, as decoding does: all their
-/// tokens in one pass, or one by one where the plan has heads that select tokens after every step.
-/// Where the page pool has no room for all, they run in turn; it must hold two sequences. Throws
-/// UsageError when one does not fit the model's context, BudgetError when its cache does not fit.
+/// forked; where prompts attend exactly, its last token is decoded, so that all that is scored went
+/// through the cache. The continuations then run side by side through the cache, as decoding does:
+/// all their tokens in one pass, or one by one where the plan has heads that select tokens after
+/// every step. Where the page pool has no room for all, they run in turn; it must hold two
+/// sequences. Throws UsageError when one does not fit the model's context, BudgetError when its
+/// cache does not fit.
 Likelihoods score_continuations(Engine& engine, std::span<const Continuation> continuations);
 
 }  // namespace lowkey

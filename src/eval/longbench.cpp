@@ -90,6 +90,27 @@ std::vector<int32_t> cut_middle(std::vector<int32_t> tokens, int64_t most) {
     return tokens;
 }
 
+/// What an engine writes after a prompt, and what that is worth.
+ItemResult answer_question(Engine& engine, const Tokenizer& tokenizer, const LongBenchSet& set,
+                           const LongBenchItem& item, std::span<const int32_t> prompt,
+                           const std::vector<int32_t>& eos_ids) {
+    std::string text;
+    GenerationOptions generation{.max_new_tokens = set.max_new_tokens, .eos_ids = eos_ids};
+    if (set.first_line) {
+        generation.on_text = [&](std::string_view piece) { text += piece; };
+        // What follows the line does not count.
+        generation.should_stop = [&] {
+            const size_t begin = text.find_first_not_of('\n');
+            return begin != std::string::npos && text.find('\n', begin) != std::string::npos;
+        };
+    }
+    const auto sequence = engine.new_sequence();
+    Generation result = generate(engine, *sequence, &tokenizer, prompt, generation);
+    return {.scores = {{kScore, score_longbench(set, item, result.text)}},
+            .answer = std::move(result.text),
+            .cache = result.cache};
+}
+
 }  // namespace
 
 LongBenchData read_longbench(const std::string& path, int64_t limit) {
@@ -141,11 +162,13 @@ double score_longbench(const LongBenchSet& set, const LongBenchItem& item,
     return best;
 }
 
-LongBenchResult evaluate_longbench(Engine& engine, const Tokenizer& tokenizer,
-                                   const LongBenchData& data, const LongBenchOptions& options,
-                                   const ItemOptions& how) {
+std::vector<LongBenchResult> evaluate_longbench(std::span<Engine* const> engines,
+                                                const Tokenizer& tokenizer,
+                                                const LongBenchData& data,
+                                                const LongBenchOptions& options,
+                                                const ItemOptions& how) {
     const LongBenchSet& set = *data.set;
-    const int64_t context = engine.model().max_context();
+    const int64_t context = engines.front()->model().max_context();
     const int64_t room = context - set.max_new_tokens;
     const int64_t max_length = options.max_length > 0 ? options.max_length : room;
     if (max_length < 2 || max_length > room) {
@@ -154,32 +177,35 @@ LongBenchResult evaluate_longbench(Engine& engine, const Tokenizer& tokenizer,
                                      max_length, set.max_new_tokens, context),
                          "--max-length", "give a smaller one, or raise --max-context");
     }
-    const auto run = [&](int64_t index) {
-        const LongBenchItem& item = data.items[static_cast<size_t>(index)];
-        const std::vector<int32_t> prompt =
-            cut_middle(tokenizer.encode(item.prompt, true), max_length);
-        std::string text;
-        GenerationOptions generation{.max_new_tokens = set.max_new_tokens,
-                                     .eos_ids = options.eos_ids};
-        if (set.first_line) {
-            generation.on_text = [&](std::string_view piece) { text += piece; };
-            // What follows the line does not count.
-            generation.should_stop = [&] {
-                const size_t begin = text.find_first_not_of('\n');
-                return begin != std::string::npos && text.find('\n', begin) != std::string::npos;
-            };
-        }
-        const auto sequence = engine.new_sequence();
-        Generation result = generate(engine, *sequence, &tokenizer, prompt, generation);
-        return ItemResult{.scores = {{kScore, score_longbench(set, item, result.text)}},
-                          .answer = std::move(result.text),
-                          .cache = result.cache};
-    };
-    const std::vector<std::string> names = {kScore};
-    const std::vector<ItemResult> results = run_items(std::ssize(data.items), names, run, how);
-    return {.score = mean_score(results, kScore),
-            .n = std::ssize(results),
-            .cache = largest_cache(results)};
+    std::vector<EvalItem> items;
+    for (const LongBenchItem& item : data.items) {
+        const auto run = [&, max_length] {
+            const std::vector<int32_t> prompt =
+                cut_middle(tokenizer.encode(item.prompt, true), max_length);
+            std::vector<ItemResult> results;
+            for (Engine* engine : engines) {
+                results.push_back(
+                    answer_question(*engine, tokenizer, set, item, prompt, options.eos_ids));
+            }
+            return results;
+        };
+        items.push_back({.scores = {kScore}, .run = run, .label = set.name});
+    }
+    const ItemResults all = run_items(items, std::ssize(engines), how);
+    std::vector<LongBenchResult> out;
+    for (size_t e = 0; e < engines.size(); ++e) {
+        const std::vector<ItemResult> own = results_of(all, e);
+        out.push_back(
+            {.score = mean_score(own, kScore), .n = std::ssize(own), .cache = largest_cache(own)});
+    }
+    return out;
+}
+
+LongBenchResult evaluate_longbench(Engine& engine, const Tokenizer& tokenizer,
+                                   const LongBenchData& data, const LongBenchOptions& options,
+                                   const ItemOptions& how) {
+    Engine* const engines[] = {&engine};
+    return evaluate_longbench(engines, tokenizer, data, options, how).front();
 }
 
 }  // namespace lowkey

@@ -65,6 +65,12 @@ double score_longbench(const LongBenchSet& set, const LongBenchItem& item, std::
 
 /// Asks all questions, greedily and without a chat template. Throws UsageError when max_length
 /// leaves no room for prompt and answer.
+std::vector<LongBenchResult> evaluate_longbench(std::span<Engine* const> engines,
+                                                const Tokenizer& tokenizer,
+                                                const LongBenchData& data,
+                                                const LongBenchOptions& options,
+                                                const ItemOptions& how = {});
+/// The same of one engine.
 LongBenchResult evaluate_longbench(Engine& engine, const Tokenizer& tokenizer,
                                    const LongBenchData& data, const LongBenchOptions& options,
                                    const ItemOptions& how = {});

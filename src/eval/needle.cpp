@@ -4,21 +4,19 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <memory>
 #include <random>
 #include <utility>
 
 #include "base/error.h"
-#include "engine/shared_prompt.h"
 #include "eval/magic_words.h"
-#include "eval/next_token.h"
+#include "eval/sentences.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lowkey {
 namespace {
 
 constexpr char kScore[] = "score";
-constexpr int64_t kAnswerTokens = 24;  // seven digits, one a token perhaps, and words before them
 
 constexpr std::array<const char*, 8> kCities = {"San Francisco", "Lisbon", "Kyoto",  "Nairobi",
                                                 "Montreal",      "Oslo",   "Havana", "Perth"};
@@ -66,21 +64,6 @@ std::vector<Needle> make_needles(NeedleKind kind, int64_t count, std::mt19937_64
     return needles;
 }
 
-/// Whether a sentence can end with this token.
-bool ends_sentence(const Tokenizer& tokenizer, int32_t id) {
-    const std::string text = tokenizer.decode({&id, 1}, false);
-    const size_t last = text.find_last_not_of(" \n");
-    return last != std::string::npos && std::string(".!?").find(text[last]) != std::string::npos;
-}
-
-/// The last place up to `at` behind the end of a sentence, 0 if there is none.
-int64_t sentence_end(const Tokenizer& tokenizer, std::span<const int32_t> tokens, int64_t at) {
-    for (int64_t i = at; i > 0; --i) {
-        if (ends_sentence(tokenizer, tokens[static_cast<size_t>(i - 1)])) return i;
-    }
-    return 0;
-}
-
 void check(const NeedleOptions& options) {
     const auto refuse = [](const std::string& what, const char* flag, const char* remedy) {
         throw UsageError(what, flag, remedy);
@@ -99,50 +82,33 @@ void check(const NeedleOptions& options) {
     }
 }
 
-/// The answer's text, greedily, after the logits of what was prefilled.
-std::string decode_answer(const PromptTarget& target, Tensor logits, const Tokenizer& tokenizer,
-                          std::span<const int32_t> question) {
-    const auto decode = [&](int32_t id) { return target.engine->decode(*target.sequence, id); };
-    for (const int32_t id : question) logits = decode(id);
-    std::vector<int32_t> answer;
-    for (int64_t i = 0; i < kAnswerTokens; ++i) {
-        const int32_t id = likeliest(logits.f32());
-        answer.push_back(id);
-        if (tokenizer.is_special(id)) break;
-        const std::string text = tokenizer.decode(answer, true);
-        // A number is over when something else follows it.
-        const size_t digit = text.find_first_of("0123456789");
-        if (digit != std::string::npos &&
-            text.find_first_not_of("0123456789", digit) != std::string::npos)
-            break;
-        if (i + 1 < kAnswerTokens) logits = decode(id);
-    }
-    return tokenizer.decode(answer, true);
+/// Whether something follows the first number.
+bool number_is_over(const std::string& text) {
+    const size_t digit = text.find_first_of("0123456789");
+    return digit != std::string::npos &&
+           text.find_first_not_of("0123456789", digit) != std::string::npos;
 }
 
 /// What all engines make of one prompt.
 std::vector<ItemResult> ask(std::span<Engine* const> engines, const Tokenizer& tokenizer,
-                            const NeedlePrompt& prompt, bool decode_question) {
-    std::vector<std::unique_ptr<SequenceCache>> sequences;
-    std::vector<PromptTarget> targets;
-    for (Engine* engine : engines) {
-        sequences.push_back(engine->new_sequence());
-        targets.push_back({engine, sequences.back().get()});
+                            const NeedlePrompt& prompt, bool decode_question, Stepping stepping) {
+    ContinueOptions options{.stepping = stepping, .max_new_tokens = kNeedleAnswerTokens};
+    std::vector<int32_t> text = prompt.text;
+    if (decode_question) {
+        options.decoded_prompt = prompt.question;
+    } else {
+        text.insert(text.end(), prompt.question.begin(), prompt.question.end());
     }
-    std::vector<int32_t> prefilled = prompt.text;
-    std::span<const int32_t> decoded(prompt.question);
-    if (!decode_question) {
-        prefilled.insert(prefilled.end(), decoded.begin(), decoded.end());
-        decoded = {};
-    }
-    std::vector<Tensor> logits = prefill_logits_shared(targets, prefilled);
+    options.is_complete = [&](std::span<const int32_t> ids) {
+        return number_is_over(tokenizer.decode(ids, true));
+    };
+    const Continuations written = continue_side_by_side(engines, tokenizer, text, options);
     std::vector<ItemResult> results;
-    for (size_t i = 0; i < targets.size(); ++i) {
-        std::string text = decode_answer(targets[i], std::move(logits[i]), tokenizer, decoded);
-        const double score = answers(text, prompt.answer) ? 1 : 0;
-        results.push_back({.scores = {{kScore, score}},
-                           .answer = std::move(text),
-                           .cache = engines[i]->usage(*targets[i].sequence)});
+    for (size_t i = 0; i < engines.size(); ++i) {
+        std::string answer = tokenizer.decode(written.ids[i], true);
+        const double score = answers(answer, prompt.answer) ? 1 : 0;
+        results.push_back(
+            {.scores = {{kScore, score}}, .answer = std::move(answer), .cache = written.usage[i]});
     }
     return results;
 }
@@ -193,7 +159,7 @@ NeedlePrompt make_needle_prompt(const Tokenizer& tokenizer, std::span<const int3
     for (size_t i = 0; i < needles.size(); ++i) {
         const double at = i == 0 ? depth : std::uniform_real_distribution<double>(0, 1)(rng);
         const auto wanted = static_cast<int64_t>(at * static_cast<double>(hay));
-        places.emplace_back(sentence_end(tokenizer, text, std::min(wanted, hay)), i);
+        places.emplace_back(place_for_sentence(tokenizer, text, std::min(wanted, hay)), i);
     }
     std::sort(places.begin(), places.end());
     int64_t done = 0;
@@ -216,54 +182,63 @@ bool answers(const std::string& text, const std::string& answer) {
     return text.substr(begin, end - begin) == answer;
 }
 
+std::vector<NeedleCell> needle_places(const NeedleOptions& options) {
+    std::vector<NeedleCell> places;
+    for (const int64_t length : options.lengths) {
+        for (const double depth : options.depths) {
+            for (int64_t trial = 0; trial < options.trials; ++trial)
+                places.push_back({.length = length, .depth = depth});
+        }
+    }
+    return places;
+}
+
+std::vector<EvalItem> needle_items(std::span<Engine* const> engines, const Tokenizer& tokenizer,
+                                   std::span<const std::string> haystack,
+                                   const NeedleOptions& options, Stepping stepping) {
+    check(options);
+    LOWKEY_CHECK(!engines.empty());
+    const auto hay =
+        std::make_shared<const std::vector<int32_t>>(tokenize_haystack(tokenizer, haystack));
+    // What cannot be is refused now, not after an hour.
+    for (const int64_t length : options.lengths) {
+        static_cast<void>(make_needle_prompt(tokenizer, *hay, length, 0, options, options.seed));
+        for (Engine* engine : engines)
+            engine->check_request(*engine->new_sequence(), length, kNeedleAnswerTokens);
+    }
+    std::vector<EvalItem> items;
+    uint64_t seed = options.seed * 1000003;
+    for (const NeedleCell& place : needle_places(options)) {
+        const auto run = [engines, &tokenizer, hay, place, options, stepping, seed] {
+            return ask(
+                engines, tokenizer,
+                make_needle_prompt(tokenizer, *hay, place.length, place.depth, options, seed),
+                options.decode_question, stepping);
+        };
+        ++seed;
+        items.push_back({.scores = {kScore},
+                         .run = run,
+                         .label = fmt::format("needle in {}", place.length),
+                         .cost = static_cast<double>(place.length)});
+    }
+    return items;
+}
+
 std::vector<NeedleResult> evaluate_needles(std::span<Engine* const> engines,
                                            const Tokenizer& tokenizer,
                                            std::span<const std::string> haystack,
                                            const NeedleOptions& options, const ItemOptions& how) {
-    check(options);
-    LOWKEY_CHECK(!engines.empty());
-    const std::vector<int32_t> hay = tokenize_haystack(tokenizer, haystack);
-    // What cannot be is refused now, not after an hour.
-    for (const int64_t length : options.lengths) {
-        static_cast<void>(make_needle_prompt(tokenizer, hay, length, 0, options, options.seed));
-        for (Engine* engine : engines)
-            engine->check_request(*engine->new_sequence(), length, kAnswerTokens);
-    }
-    const int64_t num_engines = std::ssize(engines);
-    const int64_t num_depths = std::ssize(options.depths);
-    const int64_t num_cells = std::ssize(options.lengths) * num_depths;
-    const auto cell_of = [&](int64_t cell) {
-        return NeedleCell{.length = options.lengths[static_cast<size_t>(cell / num_depths)],
-                          .depth = options.depths[static_cast<size_t>(cell % num_depths)]};
-    };
-    int64_t asked = -1;  // the trial whose results these are
-    std::vector<ItemResult> answered;
-    const auto run = [&](int64_t item) {
-        const int64_t trial = item / num_engines;
-        if (trial != asked) {
-            const NeedleCell cell = cell_of(trial / options.trials);
-            const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(trial);
-            answered =
-                ask(engines, tokenizer,
-                    make_needle_prompt(tokenizer, hay, cell.length, cell.depth, options, seed),
-                    options.decode_question);
-            asked = trial;
-        }
-        return answered[static_cast<size_t>(item % num_engines)];
-    };
-    const std::vector<std::string> names = {kScore};
-    const std::vector<ItemResult> all =
-        run_items(num_cells * options.trials * num_engines, names, run, how);
+    const auto items = needle_items(engines, tokenizer, haystack, options, Stepping::kAlone);
+    const ItemResults all = run_items(items, std::ssize(engines), how);
+    const std::vector<NeedleCell> places = needle_places(options);
     std::vector<NeedleResult> results;
     for (size_t e = 0; e < engines.size(); ++e) {
-        std::vector<ItemResult> own;
-        for (size_t i = e; i < all.size(); i += engines.size()) own.push_back(all[i]);
+        const std::vector<ItemResult> own = results_of(all, e);
         NeedleResult& result = results.emplace_back();
-        for (int64_t i = 0; i < num_cells; ++i) {
-            NeedleCell cell = cell_of(i);
-            cell.score = mean_score(std::span(own).subspan(static_cast<size_t>(i * options.trials),
-                                                           static_cast<size_t>(options.trials)),
-                                    kScore);
+        const auto trials = static_cast<size_t>(options.trials);
+        for (size_t i = 0; i < own.size(); i += trials) {
+            NeedleCell cell = places[i];
+            cell.score = mean_score(std::span(own).subspan(i, trials), kScore);
             result.grid.push_back(cell);
         }
         result.mean = mean_score(own, kScore);

@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "eval/items.h"
+#include "eval/side_by_side.h"
 
 namespace lowkey {
 
@@ -55,9 +56,9 @@ std::vector<int32_t> tokenize_haystack(const Tokenizer& tokenizer,
                                        std::span<const std::string> texts);
 
 /// A prompt of exactly `length` tokens with the needle that is asked for at `depth` (0: before the
-/// text, 1: at its end), moved back to the end of a sentence. The same seed gives the same prompt.
-/// Throws UsageError when the haystack is too short, or the length too small for needles and
-/// question.
+/// text, 1: at its end), moved back to the end of a sentence if one is near. The same seed gives
+/// the same prompt. Throws UsageError when the haystack is too short, or the length too small for
+/// needles and question.
 NeedlePrompt make_needle_prompt(const Tokenizer& tokenizer, std::span<const int32_t> haystack,
                                 int64_t length, double depth, const NeedleOptions& options,
                                 uint64_t seed);
@@ -65,10 +66,23 @@ NeedlePrompt make_needle_prompt(const Tokenizer& tokenizer, std::span<const int3
 /// Whether the first number in `text` is `answer`.
 bool answers(const std::string& text, const std::string& answer);
 
+/// Tokens of an answer at most: seven digits, one a token perhaps, and words before them.
+inline constexpr int64_t kNeedleAnswerTokens = 24;
+
+/// Length and depth of each prompt of a test, in the order in which they are put.
+std::vector<NeedleCell> needle_places(const NeedleOptions& options);
+
+/// The prompts of the whole grid, each put to all engines, which must outlive the items, as must
+/// the tokenizer. `score` is 1 where the number came. Throws UsageError for options out of range
+/// and what make_needle_prompt() refuses.
+std::vector<EvalItem> needle_items(std::span<Engine* const> engines, const Tokenizer& tokenizer,
+                                   std::span<const std::string> haystack,
+                                   const NeedleOptions& options, Stepping stepping);
+
 /// The whole grid, greedy, under several plans: each engine's result, as if it ran alone. The
 /// engines are made of one model; each prompt is computed once for all plans that attend to it
-/// exactly (see prefill_shared()). Items are (trial, engine), engines innermost. Throws UsageError
-/// for options out of range and what make_needle_prompt() refuses, before the first prompt runs.
+/// exactly (see prefill_shared()). An item is a prompt. Throws what needle_items() refuses, before
+/// the first prompt runs.
 std::vector<NeedleResult> evaluate_needles(std::span<Engine* const> engines,
                                            const Tokenizer& tokenizer,
                                            std::span<const std::string> haystack,

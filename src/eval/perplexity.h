@@ -15,8 +15,8 @@ namespace lowkey {
 struct WindowOptions {
     int64_t length = 2048;  ///< tokens of a window
     /// 0: all disjoint windows, [i · length, (i + 1) · length), the tail dropped. N: N windows at
-    /// even distances, window i starting at i · floor((num_tokens - length) / N); they overlap
-    /// where N windows do not fit side by side.
+    /// even distances, window i starting at i · max(length, floor((num_tokens - length) / N)), but
+    /// no more than fit side by side: a token that counts twice would make errors look smaller.
     int64_t sequences = 0;
 };
 
@@ -42,8 +42,11 @@ struct PerplexityOptions {
 /// How far next-token distributions are from those of a reference, over the same targets.
 struct ReferenceComparison {
     double mean_kl = 0;         ///< mean KL(reference || model), nats
+    double kl_p999 = 0;         ///< that 99.9 % of the targets do not exceed
     double top1_agreement = 0;  ///< share of positions where both rank the same token first
     double nll = 0;             ///< the reference's own
+    double change = 0;          ///< mean of nll minus that of the reference, per target
+    double change_error = 0;    ///< standard error of that mean
 };
 
 /// Negative log-likelihoods in nats.
@@ -51,7 +54,8 @@ struct Perplexity {
     double nll = 0;      ///< mean over all scored targets
     int64_t tokens = 0;  ///< scored targets
     int64_t windows = 0;
-    CacheUsage cache;  ///< at the end of the last window; its peak is that of all
+    std::optional<int64_t> prefill;  ///< PerplexityOptions::prefill: which targets were scored, how
+    CacheUsage cache;                ///< at the end of the last window; its peak is that of all
     std::optional<ReferenceComparison> reference;
     [[nodiscard]] double perplexity() const;
 };
@@ -60,10 +64,10 @@ struct Perplexity {
 /// made of one model; what is prefilled of a window is computed once for all plans that attend to
 /// it exactly (see prefill_shared()). A window is a sequence of its own, whose caches are freed
 /// before the next. With a `reference` engine (of the same vocabulary; usually the same model under
-/// the uncompressed plan) every window runs through that too, in the same way. Items of `how` are
-/// (window, engine), engines innermost. Memory beside the caches: a window's last hidden vectors
-/// and a block of logits for each engine. Throws UsageError when a window leaves no target to score
-/// or does not fit the context, BudgetError when a cache does not fit, Error when logits are not
+/// the uncompressed plan) every window runs through that too, in the same way. An item of `how` is
+/// a window. Throws UsageError when a window leaves no target to score or does not fit the context,
+/// and without `prefill` when a plan's prompts attend exactly: its cache would not be met;
+/// BudgetError when a cache does not fit, Error when logits are not
 /// finite.
 std::vector<Perplexity> evaluate_perplexities(std::span<Engine* const> engines,
                                               std::span<const std::span<const int32_t>> windows,

@@ -277,31 +277,6 @@ std::vector<std::string> ruler_tasks() {
     return names;
 }
 
-std::vector<std::string> split_sentences(std::span<const std::string> texts) {
-    std::vector<std::string> sentences;
-    for (const std::string& text : texts) {
-        std::string sentence;
-        for (size_t i = 0; i < text.size(); ++i) {
-            const bool space = std::string_view(" \n\r\t").find(text[i]) != std::string_view::npos;
-            if (!space) {
-                sentence += text[i];
-            } else if (!sentence.empty() && sentence.back() != ' ') {
-                const bool ends =
-                    std::string_view(".!?").find(sentence.back()) != std::string_view::npos;
-                if (ends) {
-                    sentences.push_back(std::move(sentence));
-                    sentence.clear();
-                } else {
-                    sentence += ' ';
-                }
-            }
-        }
-        if (sentence.ends_with(' ')) sentence.pop_back();
-        if (!sentence.empty()) sentences.push_back(std::move(sentence));
-    }
-    return sentences;
-}
-
 RulerPrompt make_ruler_prompt(const Tokenizer& tokenizer, std::string_view name,
                               std::span<const std::string> sentences, int64_t length,
                               uint64_t seed) {
@@ -335,43 +310,61 @@ double string_match_all(std::string_view text, std::span<const std::string> answ
     return static_cast<double>(found) / static_cast<double>(answers.size());
 }
 
-RulerResult evaluate_ruler(Engine& engine, const Tokenizer& tokenizer,
-                           std::span<const std::string> sentences, const RulerOptions& options,
-                           const ItemOptions& how) {
+std::vector<RulerResult> evaluate_ruler(std::span<Engine* const> engines,
+                                        const Tokenizer& tokenizer,
+                                        std::span<const std::string> sentences,
+                                        const RulerOptions& options, const ItemOptions& how) {
     const std::vector<std::string> tasks = options.tasks.empty() ? ruler_tasks() : options.tasks;
     if (options.lengths.empty()) throw UsageError("no length", "--lengths", "give at least one");
     if (options.samples < 1) throw UsageError("no samples", "--samples", "give at least 1");
-    // What cannot be is refused now, not after an hour.
+    std::vector<RulerCell> cells;
+    std::vector<EvalItem> items;
     for (const std::string& task : tasks) {
         for (const int64_t length : options.lengths) {
+            // What cannot be is refused now, not after an hour.
             static_cast<void>(build_smallest(tokenizer, find_task(task),
                                              smallest_request(sentences, length), options.seed));
-            engine.check_request(*engine.new_sequence(), length, 0);
+            for (Engine* engine : engines)
+                engine->check_request(*engine->new_sequence(), length, 0);
+            cells.push_back({task, length, 0});
+            for (int64_t sample = 0; sample < options.samples; ++sample) {
+                const uint64_t seed = options.seed * 1000003 + items.size();
+                const auto run = [&, task, length, seed] {
+                    const RulerPrompt prompt =
+                        make_ruler_prompt(tokenizer, task, sentences, length, seed);
+                    std::vector<ItemResult> results;
+                    for (Engine* engine : engines)
+                        results.push_back(run_prompt(*engine, tokenizer, prompt, options.eos_ids));
+                    return results;
+                };
+                items.push_back({.scores = {kScore},
+                                 .run = run,
+                                 .label = task,
+                                 .cost = static_cast<double>(length)});
+            }
         }
     }
-    const int64_t lengths = std::ssize(options.lengths);
-    const auto run = [&](int64_t item) {
-        const int64_t cell = item / options.samples;
-        const RulerPrompt prompt =
-            make_ruler_prompt(tokenizer, tasks[static_cast<size_t>(cell / lengths)], sentences,
-                              options.lengths[static_cast<size_t>(cell % lengths)],
-                              options.seed * 1000003 + static_cast<uint64_t>(item));
-        return run_prompt(engine, tokenizer, prompt, options.eos_ids);
-    };
-    const int64_t cells = std::ssize(tasks) * lengths;
-    const std::vector<std::string> names = {kScore};
-    const std::vector<ItemResult> results = run_items(cells * options.samples, names, run, how);
-    RulerResult out;
-    for (int64_t cell = 0; cell < cells; ++cell) {
-        const auto of_cell = std::span(results).subspan(static_cast<size_t>(cell * options.samples),
-                                                        static_cast<size_t>(options.samples));
-        out.cells.push_back({tasks[static_cast<size_t>(cell / lengths)],
-                             options.lengths[static_cast<size_t>(cell % lengths)],
-                             mean_score(of_cell, kScore)});
+    const ItemResults all = run_items(items, std::ssize(engines), how);
+    std::vector<RulerResult> out;
+    for (size_t e = 0; e < engines.size(); ++e) {
+        const std::vector<ItemResult> own = results_of(all, e);
+        RulerResult& result = out.emplace_back();
+        result.cells = cells;
+        const auto samples = static_cast<size_t>(options.samples);
+        for (size_t i = 0; i < cells.size(); ++i)
+            result.cells[i].score =
+                mean_score(std::span(own).subspan(i * samples, samples), kScore);
+        result.mean = mean_score(own, kScore);
+        result.cache = largest_cache(own);
     }
-    out.mean = mean_score(results, kScore);
-    out.cache = largest_cache(results);
     return out;
+}
+
+RulerResult evaluate_ruler(Engine& engine, const Tokenizer& tokenizer,
+                           std::span<const std::string> sentences, const RulerOptions& options,
+                           const ItemOptions& how) {
+    Engine* const engines[] = {&engine};
+    return evaluate_ruler(engines, tokenizer, sentences, options, how).front();
 }
 
 }  // namespace lowkey

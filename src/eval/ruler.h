@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "eval/items.h"
+#include "eval/sentences.h"
 
 namespace lowkey {
 
@@ -46,9 +47,6 @@ struct RulerResult {
 /// niah_single, niah_multikey, niah_multivalue, niah_multiquery, vt, cwe
 std::vector<std::string> ruler_tasks();
 
-/// The sentences of texts, as noise for prompts.
-std::vector<std::string> split_sentences(std::span<const std::string> texts);
-
 /// The longest prompt of a task that leaves room for its answer within `length` tokens. Noise
 /// begins at a random one of `sentences` and repeats when they end; none: sentences of our own. The
 /// same seed gives the same prompt. Throws UsageError when the length is too small.
@@ -61,6 +59,11 @@ double string_match_all(std::string_view text, std::span<const std::string> answ
 
 /// All tasks and lengths, greedy. Throws UsageError for options out of range and what
 /// make_ruler_prompt() refuses, before the first prompt runs.
+std::vector<RulerResult> evaluate_ruler(std::span<Engine* const> engines,
+                                        const Tokenizer& tokenizer,
+                                        std::span<const std::string> sentences,
+                                        const RulerOptions& options, const ItemOptions& how = {});
+/// The same of one engine.
 RulerResult evaluate_ruler(Engine& engine, const Tokenizer& tokenizer,
                            std::span<const std::string> sentences, const RulerOptions& options,
                            const ItemOptions& how = {});

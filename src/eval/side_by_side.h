@@ -14,9 +14,18 @@ namespace lowkey {
 
 class Tokenizer;
 
-/// Sequences of several engines of one checkpoint that take their tokens together. Where engines
-/// share their weights (nothing of their plans is folded in), a step of all of them reads the
-/// weights once; caches that attend to prompts exactly share the prompt's pass. Empty at first.
+/// How caches that share their weights decode.
+enum class Stepping {
+    /// One after another: what a cache gives is, bit for bit, what it gives alone.
+    kAlone,
+    /// In one pass that reads the weights once. Products of several rows are summed (in bf16 also
+    /// rounded) in another order than those of one, so last digits may depend on who else is there.
+    kTogether,
+};
+
+/// Sequences of several engines of one checkpoint that take the same prompt, and then tokens of
+/// their own. Caches that attend to prompts exactly share the prompt's pass, which changes no bit.
+/// Empty at first.
 class SideBySide {
 public:
     /// Rows of the last layer's output [num_tokens, hidden_size] of an engine's prompt tokens
@@ -25,7 +34,7 @@ public:
         std::function<void(size_t engine, int64_t first, const float* hidden, int64_t num_tokens)>;
 
     /// The engines must outlive this.
-    explicit SideBySide(std::span<Engine* const> engines);
+    SideBySide(std::span<Engine* const> engines, Stepping stepping);
 
     [[nodiscard]] size_t size() const { return engines_.size(); }
     [[nodiscard]] Engine& engine(size_t i) const { return *engines_[i]; }
@@ -40,7 +49,12 @@ public:
     [[nodiscard]] Tensor logits(const Tensor& hidden) const;
 
 private:
+    /// Engines whose next token goes through the model in one pass with that of engine `i`.
+    [[nodiscard]] std::vector<size_t> company(size_t i,
+                                              std::span<const std::optional<int32_t>> tokens) const;
+
     std::span<Engine* const> engines_;
+    Stepping stepping_;
     std::vector<std::unique_ptr<SequenceCache>> sequences_ = {};
 };
 
@@ -52,6 +66,7 @@ struct Continuations {
 
 /// How to continue a prompt.
 struct ContinueOptions {
+    Stepping stepping = Stepping::kAlone;
     int64_t max_new_tokens = 64;
     /// Fed token by token, through the caches that the prompt has left behind.
     std::vector<int32_t> decoded_prompt = {};
@@ -63,21 +78,5 @@ struct ContinueOptions {
 Continuations continue_side_by_side(std::span<Engine* const> engines, const Tokenizer& tokenizer,
                                     std::span<const int32_t> prompt,
                                     const ContinueOptions& options);
-
-/// How an engine scores a window against the first one, over the same targets.
-struct WindowScore {
-    double nll = 0;             ///< means over targets, nats
-    double change = 0;          ///< nll - the first engine's nll
-    double change_squared = 0;  ///< mean square of that
-    double kl = 0;              ///< KL(first || this)
-    double top1 = 0;            ///< share of targets where both rank the same token first
-    CacheUsage cache = {};      ///< at the end
-};
-
-/// Scores a window as evaluate_perplexity() does with `prefill` tokens in the prompt: the rest is
-/// decoded through the caches, and of positions prefill to length - 2 the next token is scored.
-/// Throws UsageError when none is left to score, Error when logits are not finite.
-std::vector<WindowScore> score_side_by_side(std::span<Engine* const> engines,
-                                            std::span<const int32_t> window, int64_t prefill);
 
 }  // namespace lowkey

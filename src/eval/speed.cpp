@@ -56,7 +56,8 @@ Run median(std::vector<Run> runs) {
     const auto seconds = [](const Run& run) { return run.times.total(); };
     std::ranges::sort(runs, {}, seconds);
     Run middle = runs[(runs.size() - 1) / 2];
-    middle.spread = (seconds(runs.back()) - seconds(runs.front())) / seconds(middle);
+    if (runs.size() > 1)
+        middle.spread = (seconds(runs.back()) - seconds(runs.front())) / seconds(middle);
     return middle;
 }
 

@@ -27,8 +27,9 @@ struct SpeedOptions {
 /// One prompt through an empty cache, up to the logits after its last token.
 struct PrefillSpeed {
     int64_t tokens = 0;
-    PhaseTimes times;   ///< of the prompt
-    double spread = 0;  ///< between the slowest and the fastest run, as a share of the median
+    PhaseTimes times;  ///< of the prompt
+    /// Between the slowest and the fastest run, as a share of the median; nothing of one run.
+    std::optional<double> spread = {};
     /// Sums of products that the model asks for: linear layers (the output head for one token) and
     /// causal attention to the uncompressed cache.
     double flops = 0;
@@ -42,12 +43,12 @@ struct PrefillSpeed {
 /// Greedy decoding with `depth` tokens in the cache at first.
 struct DecodeSpeed {
     int64_t depth = 0;
-    PhaseTimes times;          ///< of a step
-    double spread = 0;         ///< as of PrefillSpeed
-    int64_t weight_bytes = 0;  ///< that a step reads
-    int64_t cache_bytes = 0;   ///< that a step's attention reads: tiles of the pages it sees
-    CacheUsage cache;          ///< after the last step
-    double read_limit = 0;     ///< of the machine, bytes per second
+    PhaseTimes times;                   ///< of a step
+    std::optional<double> spread = {};  ///< as of PrefillSpeed
+    int64_t weight_bytes = 0;           ///< that a step reads
+    int64_t cache_bytes = 0;  ///< that a step's attention reads: tiles of the pages it sees
+    CacheUsage cache;         ///< after the last step
+    double read_limit = 0;    ///< of the machine, bytes per second
 
     [[nodiscard]] double tokens_per_second() const;
     [[nodiscard]] int64_t bytes_per_token() const { return weight_bytes + cache_bytes; }

@@ -14,8 +14,8 @@
 namespace lowkey {
 namespace {
 
-constexpr char kAccuracy[] = "accuracy";
-constexpr char kAccuracyNorm[] = "accuracy_norm";
+using zeroshot_score::kAccuracy;
+using zeroshot_score::kAccuracyNorm;
 constexpr char kLogLikelihood[] = "log_likelihood";
 constexpr char kMargin[] = "margin";
 
@@ -112,36 +112,63 @@ std::string fingerprint(std::span<const ZeroshotItem> items) {
     return hasher.hex();
 }
 
-ZeroshotResult evaluate_zeroshot(Engine& engine, const Tokenizer& tokenizer,
-                                 const ZeroshotTask& task, std::span<const ZeroshotItem> items,
-                                 const ZeroshotOptions& options, const ItemOptions& how) {
-    const int64_t max_context = engine.model().max_context();
+std::vector<EvalItem> zeroshot_items(std::span<Engine* const> engines, const Tokenizer& tokenizer,
+                                     const ZeroshotTask& task,
+                                     std::span<const ZeroshotItem> questions,
+                                     const ZeroshotOptions& options) {
+    const int64_t max_context = engines.front()->model().max_context();
     // What cannot be scored is refused now, not after an hour.
     int64_t longest = 0;
-    for (const ZeroshotItem& item : items) {
-        for (const Continuation& c : encode(tokenizer, item, options, max_context))
+    for (const ZeroshotItem& question : questions) {
+        for (const Continuation& c : encode(tokenizer, question, options, max_context))
             longest = std::max(longest, std::ssize(c.context) + std::ssize(c.tokens) - 1);
     }
-    engine.check_request(*engine.new_sequence(), longest, 0);
+    for (Engine* engine : engines) engine->check_request(*engine->new_sequence(), longest, 0);
 
-    const std::vector<std::string> names = score_names(task);
-    const auto run = [&](int64_t index) {
-        const ZeroshotItem& item = items[static_cast<size_t>(index)];
-        return score(task, item,
-                     score_continuations(engine, encode(tokenizer, item, options, max_context)));
-    };
-    const std::vector<ItemResult> results = run_items(std::ssize(items), names, run, how);
-    ZeroshotResult out;
-    out.n = std::ssize(results);
-    out.accuracy = mean_score(results, kAccuracy);
-    out.stderr_accuracy = standard_error(out.accuracy, out.n);
-    if (task.normalized) {
-        out.accuracy_norm = mean_score(results, kAccuracyNorm);
-        out.stderr_accuracy_norm = standard_error(*out.accuracy_norm, out.n);
+    std::vector<EvalItem> items;
+    for (const ZeroshotItem& question : questions) {
+        const auto run = [engines, &tokenizer, &task, &question, options, max_context] {
+            const auto continuations = encode(tokenizer, question, options, max_context);
+            std::vector<ItemResult> results;
+            for (Engine* engine : engines)
+                results.push_back(
+                    score(task, question, score_continuations(*engine, continuations)));
+            return results;
+        };
+        items.push_back({.scores = score_names(task), .run = run, .label = task.name});
     }
-    if (task.cloze) out.perplexity = std::exp(-mean_score(results, kLogLikelihood));
-    out.cache = largest_cache(results);
+    return items;
+}
+
+std::vector<ZeroshotResult> evaluate_zeroshot(std::span<Engine* const> engines,
+                                              const Tokenizer& tokenizer, const ZeroshotTask& task,
+                                              std::span<const ZeroshotItem> questions,
+                                              const ZeroshotOptions& options,
+                                              const ItemOptions& how) {
+    const auto items = zeroshot_items(engines, tokenizer, task, questions, options);
+    const ItemResults all = run_items(items, std::ssize(engines), how);
+    std::vector<ZeroshotResult> out;
+    for (size_t e = 0; e < engines.size(); ++e) {
+        const std::vector<ItemResult> own = results_of(all, e);
+        ZeroshotResult& result = out.emplace_back();
+        result.n = std::ssize(own);
+        result.accuracy = mean_score(own, kAccuracy);
+        result.stderr_accuracy = standard_error(result.accuracy, result.n);
+        if (task.normalized) {
+            result.accuracy_norm = mean_score(own, kAccuracyNorm);
+            result.stderr_accuracy_norm = standard_error(*result.accuracy_norm, result.n);
+        }
+        if (task.cloze) result.perplexity = std::exp(-mean_score(own, kLogLikelihood));
+        result.cache = largest_cache(own);
+    }
     return out;
+}
+
+ZeroshotResult evaluate_zeroshot(Engine& engine, const Tokenizer& tokenizer,
+                                 const ZeroshotTask& task, std::span<const ZeroshotItem> questions,
+                                 const ZeroshotOptions& options, const ItemOptions& how) {
+    Engine* const engines[] = {&engine};
+    return evaluate_zeroshot(engines, tokenizer, task, questions, options, how).front();
 }
 
 }  // namespace lowkey

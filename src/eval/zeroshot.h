@@ -34,11 +34,29 @@ struct ZeroshotResult {
 /// A hash of all that the items ask.
 std::string fingerprint(std::span<const ZeroshotItem> items);
 
-/// Scores items, at least one: the choice with the greatest log-likelihood is the model's, the
-/// first of equal ones. Contexts too long for the model lose their beginning. Throws UsageError
-/// when a continuation alone is too long.
+/// Scores of a question that others read: 1 where the model's choice is the right one.
+namespace zeroshot_score {
+inline constexpr char kAccuracy[] = "accuracy";
+inline constexpr char kAccuracyNorm[] = "accuracy_norm";  ///< of tasks that are normalized
+}  // namespace zeroshot_score
+
+/// The questions, each put to all engines; what is given must outlive the items. Contexts too long
+/// for the model lose their beginning. Throws UsageError when a continuation alone is too long.
+std::vector<EvalItem> zeroshot_items(std::span<Engine* const> engines, const Tokenizer& tokenizer,
+                                     const ZeroshotTask& task,
+                                     std::span<const ZeroshotItem> questions,
+                                     const ZeroshotOptions& options);
+
+/// Scores questions, at least one, under several plans: the choice with the greatest log-likelihood
+/// is the model's, the first of equal ones. Throws what zeroshot_items() refuses.
+std::vector<ZeroshotResult> evaluate_zeroshot(std::span<Engine* const> engines,
+                                              const Tokenizer& tokenizer, const ZeroshotTask& task,
+                                              std::span<const ZeroshotItem> questions,
+                                              const ZeroshotOptions& options,
+                                              const ItemOptions& how = {});
+/// The same of one engine.
 ZeroshotResult evaluate_zeroshot(Engine& engine, const Tokenizer& tokenizer,
-                                 const ZeroshotTask& task, std::span<const ZeroshotItem> items,
+                                 const ZeroshotTask& task, std::span<const ZeroshotItem> questions,
                                  const ZeroshotOptions& options, const ItemOptions& how = {});
 
 }  // namespace lowkey

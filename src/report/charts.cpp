@@ -15,8 +15,9 @@ namespace lowkey {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
-constexpr double kChartWidth = 520;
-constexpr double kChartHeight = 340;
+// Of a page's half, and not much more than a narrow screen: charts are scaled to what there is.
+constexpr double kChartWidth = 420;
+constexpr double kChartHeight = 310;
 
 LinePlot line_plot(const std::string& title, const std::string& x_label,
                    const std::string& y_label) {
@@ -35,9 +36,10 @@ LinePlot::Line line_of(const ComparisonReport& report, size_t row) {
             .marker = static_cast<int>(row)};
 }
 
-ScatterPlot::Point point_of(const ComparisonReport& report, size_t row, const CacheUsage& usage) {
+ScatterPlot::Point point_of(const ComparisonReport& report, size_t row, const CacheUsage& usage,
+                            const CacheUsage& full) {
     return {.name = report.caches[row].name,
-            .x = 100 * usage.ratio(),
+            .x = 100 * share_of_full(usage, full),
             .series = static_cast<int>(row),
             .details = fmt::format("{} of {} at {} tokens", format_bytes(usage.bytes_allocated),
                                    format_bytes(usage.bytes_full), usage.tokens)};
@@ -50,7 +52,8 @@ ScatterPlot text_plot(const ComparisonReport& report) {
         .y_label = "change of perplexity, %"};
     for (size_t row = 0; row < report.caches.size(); ++row) {
         const TextScore& text = *report.caches[row].text;
-        ScatterPlot::Point point = point_of(report, row, text.cache);
+        ScatterPlot::Point point =
+            point_of(report, row, text.cache, report.caches.front().text->cache);
         point.y = 100 * text.relative_change();
         point.y_error = 100 * text.change_error * (1 + text.relative_change());
         point.details += fmt::format(", perplexity {:.3f} ({})", text.perplexity(),
@@ -65,10 +68,12 @@ ScatterPlot needle_plot(const ComparisonReport& report) {
     ScatterPlot plot{.title = "Needles found against bytes",
                      .x_label = fmt::format("% of the uncompressed bytes at {} tokens", longest),
                      .y_label = fmt::format("% of {} prompts", report.needles.size()),
-                     .less_is_better = false};
+                     .less_is_better = false,
+                     .y_range = std::pair(0.0, 100.0)};
     for (size_t row = 0; row < report.caches.size(); ++row) {
         const NeedleScore& needle = *report.caches[row].needle;
-        ScatterPlot::Point point = point_of(report, row, needle.cache);
+        ScatterPlot::Point point =
+            point_of(report, row, needle.cache, report.caches.front().needle->cache);
         point.y = 100.0 * static_cast<double>(needle.num_found()) /
                   static_cast<double>(needle.found.size());
         point.details += fmt::format(", {} of {} found", needle.num_found(), needle.found.size());

@@ -71,6 +71,20 @@ json plan_json(const ComparedCache& cache) {
             {"layers", std::move(layers)}};
 }
 
+json speed_json(const SpeedScore& speed) {
+    json out = {{"depth", speed.depth},
+                {"tokens_per_second", speed.tokens_per_second},
+                {"attention_seconds", speed.attention_seconds},
+                {"share", speed.share},
+                {"share_low", nullptr},
+                {"share_high", nullptr}};
+    if (speed.has_interval()) {
+        out["share_low"] = speed.share_low;
+        out["share_high"] = speed.share_high;
+    }
+    return out;
+}
+
 json cache_json(const ComparisonReport& report, const ComparedCache& cache) {
     json out = {
         {"name", cache.name},       {"plan", cache.method.empty() ? json() : plan_json(cache)},
@@ -78,9 +92,7 @@ json cache_json(const ComparisonReport& report, const ComparedCache& cache) {
         {"samples", cache.samples}, {"losses", json::array()}};
     for (const CacheUsage& usage : cache.memory) out["memory"].push_back(usage_json(usage));
     for (const SpeedScore& speed : cache.speed) {
-        out["speed"].push_back({{"depth", speed.depth},
-                                {"tokens_per_second", speed.tokens_per_second},
-                                {"attention_seconds", speed.attention_seconds}});
+        out["speed"].push_back(speed_json(speed));
     }
     if (cache.text) out["text"] = text_json(*cache.text);
     if (cache.needle) out["needle"] = needle_json(report, cache);
@@ -154,6 +166,7 @@ json to_json(const ComparisonReport& report) {
               {"windows", report.windows},
               {"length", report.window_length},
               {"prefill", report.window_prefill},
+              {"scored", report.text_scored},
               {"targets", report.targets}}},
             {"prompts", std::move(prompts)},
             {"caches", std::move(caches)},

@@ -54,6 +54,14 @@ struct SpeedScore {
     int64_t depth = 0;
     double tokens_per_second = 0;
     double attention_seconds = 0;  ///< of a step
+    /// How many times as fast as the uncompressed cache beside it, the median of runs; of the
+    /// uncompressed cache: against itself.
+    double share = 1;
+    /// What noise lets that be: an interval of the median. 0 and 0 where there were too few runs.
+    double share_low = 0;
+    double share_high = 0;
+
+    [[nodiscard]] bool has_interval() const { return share_high > 0; }
 };
 
 /// A layer of a plan: coordinates per KV head, and what the planner measured.
@@ -129,7 +137,8 @@ struct ComparisonReport {
     int64_t windows = 0;
     int64_t window_length = 0;
     int64_t window_prefill = 0;
-    int64_t targets = 0;  ///< scored tokens
+    int64_t targets = 0;           ///< scored tokens
+    std::string text_scored = {};  ///< how, in words
     std::vector<NeedlePlace> needles = {};
     std::string task_name = {};
     int64_t speed_steps = 0;

@@ -16,7 +16,9 @@ constexpr double kSevereSlower = 0.8;
 
 bool is_severe(const Loss& loss) { return loss.severe; }
 
-double headline_ratio(const ComparedCache& cache) { return headline_usage(cache).ratio(); }
+double headline_share(const ComparisonReport& report, const ComparedCache& cache) {
+    return share_of_full(headline_usage(cache), headline_usage(report.caches.front()));
+}
 
 void add_text_loss(const ComparedCache& cache, std::vector<Loss>& losses) {
     if (!cache.text) return;
@@ -52,19 +54,18 @@ void add_task_loss(const ComparisonReport& report, const ComparedCache& full,
                                   cache.task->right.size(), report.task_name, won)});
 }
 
-void add_speed_loss(const ComparedCache& full, const ComparedCache& cache,
+/// That of the depth where it is worst.
+void add_speed_loss(const ComparisonReport& report, const ComparedCache& cache,
                     std::vector<Loss>& losses) {
-    double worst = kSlower;
-    int64_t depth = 0;
-    for (size_t i = 0; i < std::min(cache.speed.size(), full.speed.size()); ++i) {
-        const double share = cache.speed[i].tokens_per_second / full.speed[i].tokens_per_second;
-        if (share >= worst) continue;
-        worst = share;
-        depth = cache.speed[i].depth;
+    std::optional<Loss> worst;
+    double share = 0;
+    for (size_t i = 0; i < cache.speed.size(); ++i) {
+        std::optional<Loss> loss = speed_loss(report, cache, i);
+        if (!loss || (worst && cache.speed[i].share >= share)) continue;
+        share = cache.speed[i].share;
+        worst = std::move(loss);
     }
-    if (worst == kSlower) return;
-    losses.push_back({Loss::Of::kSpeed, worst < kSevereSlower,
-                      fmt::format("speed × {:.2f} at {} tokens", worst, depth)});
+    if (worst) losses.push_back(std::move(*worst));
 }
 
 void add_memory_loss(const ComparedCache& full, const ComparedCache& cache,
@@ -86,8 +87,9 @@ std::string join(const std::vector<std::string>& words) {
     return fmt::format("{} and {}", fmt::join(words.begin(), words.end() - 1, ", "), words.back());
 }
 
-std::string describe(const ComparedCache& cache) {
-    return fmt::format("{} ({:.0f} % of the bytes)", cache.name, 100 * headline_ratio(cache));
+std::string describe(const ComparisonReport& report, const ComparedCache& cache) {
+    return fmt::format("{} ({:.0f} % of the bytes)", cache.name,
+                       100 * headline_share(report, cache));
 }
 
 std::vector<std::string> words_of(const std::vector<Loss>& losses) {
@@ -103,22 +105,43 @@ std::string best_sentence(const ComparisonReport& report) {
         if (cache.method.empty()) continue;
         const std::vector<Loss> losses = losses_of(report, cache);
         if (std::any_of(losses.begin(), losses.end(), is_severe)) continue;
-        if (best == nullptr || headline_ratio(cache) < headline_ratio(*best)) best = &cache;
+        if (best == nullptr || headline_share(report, cache) < headline_share(report, *best))
+            best = &cache;
     }
     if (best == nullptr)
         return "No compressed cache gets by without a severe loss: see what each one loses.";
     const std::vector<std::string> losses = words_of(losses_of(report, *best));
     return fmt::format(
-        "The smallest cache without a severe loss is {}; {}.", describe(*best),
+        "The smallest cache without a severe loss is {}; {}.", describe(report, *best),
         losses.empty() ? "this run sees no loss of it" : "its price: " + join(losses));
+}
+
+/// What speeds stand on, and what the uncompressed cache loses against itself.
+std::string speed_words(const ComparisonReport& report) {
+    if (report.caches.empty() || report.caches.front().speed.empty()) return {};
+    double noise = 0;
+    bool enough = true;
+    for (const SpeedScore& speed : report.caches.front().speed) {
+        noise = std::max({noise, 1 - speed.share_low, speed.share_high - 1});
+        enough = enough && speed.has_interval();
+    }
+    if (!enough) {
+        return fmt::format(
+            "speeds on {}, too few to call one slower",
+            report.speed_repeats == 1 ? "one run" : fmt::format("{} runs", report.speed_repeats));
+    }
+    return fmt::format(
+        "speeds on {} runs in turn, where the uncompressed cache differs from itself "
+        "by up to {:.0f} %",
+        report.speed_repeats, 100 * noise);
 }
 
 /// What a run of this size cannot see.
 std::string limits_sentence(const ComparisonReport& report) {
     std::vector<std::string> words;
     if (report.targets > 0)
-        words.push_back(fmt::format("perplexity stands on {} tokens in {} windows", report.targets,
-                                    report.windows));
+        words.push_back(fmt::format("perplexity stands on {} {} in {} windows", report.targets,
+                                    report.text_scored, report.windows));
     if (!report.needles.empty())
         words.push_back(fmt::format("needles on {} prompts, so that one more or less is {:.0f} %",
                                     report.needles.size(),
@@ -127,6 +150,8 @@ std::string limits_sentence(const ComparisonReport& report) {
         words.push_back(fmt::format("{} on {} questions, ± {:.1f} points", report.task_name,
                                     report.caches.front().task->right.size(),
                                     100 * report.caches.front().task->accuracy_error()));
+    if (std::string speeds = speed_words(report); !speeds.empty())
+        words.push_back(std::move(speeds));
     if (words.empty()) return {};
     return "How far to trust it: " + join(words) + ".";
 }
@@ -138,6 +163,23 @@ std::string format_change(double share) {
     return text == "-0.00 %" || text == "+0.00 %" ? "±0.00 %" : text;
 }
 
+std::optional<Loss> speed_loss(const ComparisonReport& report, const ComparedCache& cache,
+                               size_t depth) {
+    const std::vector<SpeedScore>& full = report.caches.front().speed;
+    if (depth >= std::min(cache.speed.size(), full.size())) return std::nullopt;
+    const SpeedScore& speed = cache.speed[depth];
+    if (!speed.has_interval() || !full[depth].has_interval()) return std::nullopt;
+    if (speed.share_high >= std::min(kSlower, full[depth].share_low)) return std::nullopt;
+    return Loss{Loss::Of::kSpeed, speed.share_high < kSevereSlower,
+                fmt::format("speed {} at {} tokens", format_share(speed), speed.depth)};
+}
+
+std::string format_share(const SpeedScore& speed) {
+    if (!speed.has_interval()) return fmt::format("{:.2f}×", speed.share);
+    return fmt::format("{:.2f}× ({:.2f} to {:.2f})", speed.share, speed.share_low,
+                       speed.share_high);
+}
+
 std::vector<Loss> losses_of(const ComparisonReport& report, const ComparedCache& cache) {
     std::vector<Loss> losses;
     if (cache.method.empty() || report.caches.empty()) return losses;
@@ -145,7 +187,7 @@ std::vector<Loss> losses_of(const ComparisonReport& report, const ComparedCache&
     add_text_loss(cache, losses);
     add_needle_loss(full, cache, losses);
     add_task_loss(report, full, cache, losses);
-    add_speed_loss(full, cache, losses);
+    add_speed_loss(report, cache, losses);
     add_memory_loss(full, cache, losses);
     return losses;
 }
@@ -156,11 +198,15 @@ CacheUsage headline_usage(const ComparedCache& cache) {
     return cache.memory.empty() ? CacheUsage{} : cache.memory.back();
 }
 
+double share_of_full(const CacheUsage& usage, const CacheUsage& full) {
+    return full.ratio() > 0 ? usage.ratio() / full.ratio() : usage.ratio();
+}
+
 std::vector<std::string> beaten_by(const ComparisonReport& report, const ComparedCache& cache) {
     std::vector<std::string> names;
     if (cache.method.empty() || (!cache.text && !cache.needle)) return names;
     for (const ComparedCache& other : report.caches) {
-        const double bytes = headline_ratio(cache) - headline_ratio(other);
+        const double bytes = headline_share(report, cache) - headline_share(report, other);
         const double text = cache.text && other.text ? cache.text->nll - other.text->nll : 0;
         const int64_t needles = cache.needle && other.needle
                                     ? other.needle->num_found() - cache.needle->num_found()
@@ -183,13 +229,14 @@ std::vector<std::string> findings(const ComparisonReport& report) {
             beating.empty() ? "" : fmt::format("; beaten by {}", join(beating));
         if (!losses.empty()) {
             const bool severe = std::any_of(losses.begin(), losses.end(), is_severe);
-            sentences.push_back(fmt::format("{} {}: {}{}.", describe(cache),
+            sentences.push_back(fmt::format("{} {}: {}{}.", describe(report, cache),
                                             severe ? "loses" : "gives a little",
                                             join(words_of(losses)), beaten));
         } else if (beating.empty()) {
-            lossless.push_back(describe(cache));
+            lossless.push_back(describe(report, cache));
         } else {
-            sentences.push_back(fmt::format("No loss was seen of {}{}.", describe(cache), beaten));
+            sentences.push_back(
+                fmt::format("No loss was seen of {}{}.", describe(report, cache), beaten));
         }
     }
     if (!lossless.empty())

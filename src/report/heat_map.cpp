@@ -24,6 +24,25 @@ double opacity(double share) {
     return kPalest + (1 - kPalest) * t;
 }
 
+std::pair<double, double> range_of(const HeatMap& map) {
+    if (map.low != map.high) return {map.low, map.high};
+    double low = INFINITY;
+    double high = -INFINITY;
+    for (const auto& row : map.values) {
+        for (const double v : row) {
+            low = std::min(low, v);
+            high = std::max(high, v);
+        }
+    }
+    return low < high ? std::pair(low, high) : std::pair(0.0, 1.0);
+}
+
+std::string title_of(const HeatMap& map) {
+    if (!map.range_in_title) return map.title;
+    const auto [low, high] = range_of(map);
+    return fmt::format("{} ({:.3g} to {:.3g})", map.title, low, high);
+}
+
 struct Size {
     int width;
     int height;
@@ -36,22 +55,9 @@ bool writes_values(const HeatMap& map) {
 int cell_width(const HeatMap& map) { return writes_values(map) ? kWideCell : kCell; }
 
 Size size_of(const HeatMap& map) {
-    const int title = 20 + static_cast<int>(svg::width_of(map.title));
+    const int title = 20 + static_cast<int>(std::ceil(svg::width_of(title_of(map))));
     return {std::max(kLeft + cell_width(map) * static_cast<int>(map.columns.size()) + 20, title),
             kTop + kCell * static_cast<int>(map.rows.size()) + kBottom};
-}
-
-std::pair<double, double> range_of(const HeatMap& map) {
-    if (map.low != map.high) return {map.low, map.high};
-    double low = INFINITY;
-    double high = -INFINITY;
-    for (const auto& row : map.values) {
-        for (const double v : row) {
-            low = std::min(low, v);
-            high = std::max(high, v);
-        }
-    }
-    return low < high ? std::pair(low, high) : std::pair(0.0, 1.0);
 }
 
 std::string draw_cell(const HeatMap& map, size_t row, size_t column, double share, int x, int y) {
@@ -78,9 +84,7 @@ std::string draw(const HeatMap& map, int y0) {
     const int width = cell_width(map);
     const auto columns = static_cast<int>(map.columns.size());
     const auto rows = static_cast<int>(map.rows.size());
-    const std::string range =
-        map.range_in_title ? fmt::format(" ({:.3g} to {:.3g})", low, high) : "";
-    std::string svg = svg::text(10, y0 + 20, "start", map.title + range, "strong");
+    std::string svg = svg::text(10, y0 + 20, "start", title_of(map), "strong");
     for (int r = 0; r < rows; ++r) {
         const auto row = static_cast<size_t>(r);
         const int y = y0 + kTop + r * kCell;

@@ -26,7 +26,8 @@ std::string section(const std::string& title, const std::string& note, const std
 
 std::string charts(const char* css_class, const std::vector<std::string>& drawings) {
     std::string out;
-    for (const std::string& drawing : drawings) out += drawing;
+    for (const std::string& drawing : drawings)
+        out += fmt::format("<div class=\"scroll\">\n{}</div>\n", drawing);
     return out.empty() ? out : fmt::format("<div class=\"{}\">\n{}</div>\n", css_class, out);
 }
 
@@ -56,12 +57,12 @@ std::string name_cell(const ComparisonReport& report, size_t row) {
                        shown_html(report.caches[row].name));
 }
 
-std::string share_cell(double ratio, const Loss* loss) {
+std::string share_cell(double ratio, bool is_loss) {
     const double width = std::clamp(100 * ratio, 0.0, 100.0);
     return fmt::format(
         "<td><span class=\"share\" style=\"background-size: {:.1f}% 100%\"></span><span{}>{:.1f} "
         "%</span></td>",
-        width, loss != nullptr ? " class=\"worse\"" : "", 100 * ratio);
+        width, is_loss ? " class=\"worse\"" : "", 100 * ratio);
 }
 
 std::string chip(const ComparisonReport& report, const ComparedCache& cache) {
@@ -121,8 +122,11 @@ std::string summary_row(const ComparisonReport& report, const Columns& columns, 
     const ComparedCache& cache = report.caches[row];
     const std::vector<Loss> losses = losses_of(report, cache);
     const CacheUsage usage = headline_usage(cache);
-    std::string out = name_cell(report, row) + cell(format_bytes(usage.bytes_allocated)) +
-                      share_cell(usage.ratio(), loss_of(losses, Loss::Of::kMemory));
+    const bool no_smaller =
+        row > 0 && usage.bytes_allocated >= headline_usage(report.caches.front()).bytes_allocated;
+    std::string out =
+        name_cell(report, row) + cell(format_bytes(usage.bytes_allocated)) +
+        share_cell(share_of_full(usage, headline_usage(report.caches.front())), no_smaller);
     if (columns.text) out += text_cells(cache, loss_of(losses, Loss::Of::kText));
     if (columns.needle) {
         out += cell(fmt::format("{} / {}", cache.needle->num_found(), cache.needle->found.size()),
@@ -134,11 +138,11 @@ std::string summary_row(const ComparisonReport& report, const Columns& columns, 
                     loss_of(losses, Loss::Of::kTask));
     }
     if (columns.speed) {
-        const double rate = cache.speed.back().tokens_per_second;
-        const double full = report.caches.front().speed.back().tokens_per_second;
-        out += cell(fmt::format("{:.1f}", rate),
-                    cache.method.empty() ? "" : fmt::format("{:.2f}×", rate / full),
-                    loss_of(losses, Loss::Of::kSpeed));
+        const SpeedScore& speed = cache.speed.back();
+        // Of this depth: another one's loss stands in the chip and in the sentences.
+        const auto loss = speed_loss(report, cache, cache.speed.size() - 1);
+        out += cell(fmt::format("{:.1f}", speed.tokens_per_second),
+                    cache.method.empty() ? "" : format_share(speed), loss ? &*loss : nullptr);
     }
     return fmt::format("<tr>{}{}</tr>\n", out, chip(report, cache));
 }
@@ -154,7 +158,9 @@ std::string summary(const ComparisonReport& report) {
         "▼ marks what a cache loses against the uncompressed one beyond what chance explains; "
         "hover "
         "to read it. Bytes are pages counted from the page pool.",
-        fmt::format("<div class=\"wide\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody>"
+        fmt::format("<p class=\"hint\">On a narrow screen the table goes on to the right: "
+                    "swipe.</p>\n<div class=\"wide\"><table "
+                    "class=\"rows\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody>"
                     "</table></div>\n",
                     summary_head(report, columns, headline_usage(report.caches.front()).tokens),
                     rows));
@@ -242,8 +248,10 @@ std::string text_note(const ComparisonReport& report) {
         note += fmt::format(
             "Perplexity: {} windows of {} tokens of {}; the first {} are a prompt, the other "
             "tokens "
-            "are decoded one by one through the cache and scored ({} in all). Bars are one "
-            "standard error of the paired difference. ",
+            "are decoded one by one through the cache and scored ({} in all). `lowkey eval "
+            "perplexity` without --prefill scores whole windows instead, of which most tokens have "
+            "less before them that could be lost: its changes are smaller. Bars are one standard "
+            "error of the paired difference. ",
             report.windows, report.window_length, report.text_name, report.window_prefill,
             report.targets);
     }
@@ -269,8 +277,8 @@ std::string measured_sections(const ComparisonReport& report) {
                        ? ""
                        : fmt::format("Bytes are those of the page pool with a cache of so "
                                      "many tokens. Speed is greedy decoding, {} steps, "
-                                     "the median of {} runs in turn; other work on the "
-                                     "machine disturbs it.",
+                                     "the median of {} runs in turn; in brackets, what other work "
+                                     "on the machine lets it be.",
                                      report.speed_steps, report.speed_repeats),
                    charts("charts", costs));
 }

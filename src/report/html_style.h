@@ -5,10 +5,10 @@ namespace lowkey {
 /// Style of the page around the charts, on the variables of svg::style().
 inline constexpr char kReportStyle[] = R"(
 :root { color-scheme: light dark; --page: #f5f6f8; --good: #0a7d53; --fair: #8a6100; --bad: #c0271a;
-  --line: #dde1e6; --mark: #fde8c8; --bar: #c9d6e6; }
+  --line: #dde1e6; --mark: #fde8c8; --bar: #c9d6e6; --shade: #0004; }
 @media (prefers-color-scheme: dark) {
 :root { --page: #0d1014; --good: #3fcf95; --fair: #e0b24a; --bad: #ff7a66; --line: #2a3038;
-  --mark: #4a3a17; --bar: #33475e; } }
+  --mark: #4a3a17; --bar: #33475e; --shade: #000c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
@@ -23,9 +23,15 @@ section { background: var(--ground); border: 1px solid var(--line); border-radiu
   gap: 14px 22px; margin-top: 12px; }
 .grids { display: flex; flex-wrap: wrap; gap: 10px 22px; margin-top: 12px; }
 svg.chart { font-family: inherit; font-size: 12px; max-width: 100%; height: auto; display: block; }
-.charts svg.chart { width: 100%; }
+.scroll, .wide { overflow-x: auto; background:
+  linear-gradient(90deg, var(--ground) 30%, transparent) 0 0 / 40px 100% no-repeat local,
+  linear-gradient(270deg, var(--ground) 30%, transparent) 100% 0 / 40px 100% no-repeat local,
+  radial-gradient(farthest-side at 0 50%, var(--shade), transparent) 0 0 / 14px 100% no-repeat scroll,
+  radial-gradient(farthest-side at 100% 50%, var(--shade), transparent) 100% 0 / 14px 100% no-repeat scroll; }
+.charts svg.chart { width: 100%; max-width: 520px; min-width: 320px; margin: 0 auto; }
 svg.dot { display: inline-block; vertical-align: -2px; margin-right: 7px; }
-.wide { overflow-x: auto; margin: 12px -22px 0; padding: 0 22px; }
+.wide { margin-top: 12px; }
+.hint { display: none; color: var(--muted); font-size: 12.5px; margin: 8px 0 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { font-weight: 500; font-size: 12.5px; line-height: 1.35; color: var(--muted); text-align: right;
   vertical-align: bottom; padding: 4px 0 8px 13px; border-bottom: 1px solid var(--line); }
@@ -37,6 +43,7 @@ table.facts th { width: 1%; font-weight: 500; font-size: 13.5px; }
 tbody th { color: var(--ink); font-size: 15px; font-weight: 600; text-align: left;
   vertical-align: baseline; padding: 7px 8px 7px 0; white-space: nowrap; }
 small { color: var(--muted); font-size: 12px; margin-left: 5px; }
+table.rows td small { display: block; margin-left: 0; line-height: 1.2; }
 .share { display: inline-block; width: 64px; height: 7px; border-radius: 4px; margin-right: 8px;
   background: linear-gradient(var(--bar) 0 0) no-repeat var(--grid); vertical-align: 1px; }
 .worse { color: var(--bad); } .worse::before { content: "▼ "; font-size: 10px; }
@@ -60,6 +67,11 @@ pre { background: var(--page); border: 1px solid var(--line); border-radius: 9px
 code { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 12.5px; }
 td.left, th.left { text-align: left; white-space: normal; }
 footer { color: var(--muted); font-size: 13px; margin-top: 22px; }
+@media (max-width: 820px) { .hint { display: block; }
+.wide table.rows tbody th, .wide table.rows thead th:first-child { position: sticky; left: 0;
+  background: var(--ground); box-shadow: 1px 0 var(--line); } }
+@media (max-width: 600px) { main { padding: 18px 8px 40px; } section { padding: 14px 12px; }
+h1 { font-size: 23px; } .charts svg.chart { font-size: 13px; } }
 @media print { body { background: none; } section { break-inside: avoid; } }
 )";
 

@@ -32,6 +32,7 @@ class Drawing {
 public:
     explicit Drawing(const LinePlot& plot)
         : plot_(plot),
+          width_(std::max(plot.width, svg::width_of(plot.title) + 20)),
           x_(0, largest(plot, false), kTicks, plot.x_step),
           y_(0, largest(plot, true), kTicks) {
         double names = 0;
@@ -39,12 +40,14 @@ public:
             names = std::max(names, svg::width_of(line.name));
         // Where names stand at the ends, lines go up to them.
         if (plot.name_ends && largest(plot, false) > 0) x_.high = largest(plot, false);
-        right_ = plot.width - (plot.name_ends ? names + 30 : kRight);
+        // Long names do not crowd the lines out.
+        if (plot.name_ends) width_ = std::max(width_, plot.width / 2 + names + 30);
+        right_ = width_ - (plot.name_ends ? names + 30 : kRight);
         bottom_ = plot.height - kAxisHeight - (plot.name_ends ? 0 : kLegendHeight);
     }
 
     [[nodiscard]] std::string draw(svg::Use use) const {
-        std::string out = svg::open(plot_.width, plot_.height, plot_.title, use);
+        std::string out = svg::open(width_, plot_.height, plot_.title, use);
         out += svg::text(10, 20, "start", plot_.title, "strong");
         out += axes();
         for (size_t i = 0; i < plot_.lines.size(); ++i) out += line(i);
@@ -138,6 +141,7 @@ private:
     }
 
     const LinePlot& plot_;
+    double width_;
     svg::Axis x_;
     svg::Axis y_;
     double right_ = 0;

@@ -56,8 +56,9 @@ std::vector<std::string> names_of_columns(const ComparisonReport& report) {
 
 std::vector<std::string> cells_of(const ComparisonReport& report, const ComparedCache& cache) {
     const CacheUsage usage = headline_usage(cache);
-    std::vector<std::string> cells = {plain(cache.name), format_bytes(usage.bytes_allocated),
-                                      fmt::format("{:.1f} %", 100 * usage.ratio())};
+    std::vector<std::string> cells = {
+        plain(cache.name), format_bytes(usage.bytes_allocated),
+        fmt::format("{:.1f} %", 100 * share_of_full(usage, headline_usage(report.caches.front())))};
     if (cache.text) {
         cells.push_back(fmt::format("{:.3f}", cache.text->perplexity()));
         cells.push_back(cache.method.empty()
@@ -76,7 +77,9 @@ std::vector<std::string> cells_of(const ComparisonReport& report, const Compared
                                     100 * cache.task->accuracy_error()));
     }
     if (!cache.speed.empty())
-        cells.push_back(fmt::format("{:.1f}", cache.speed.back().tokens_per_second));
+        cells.push_back(
+            fmt::format("{:.1f}{}", cache.speed.back().tokens_per_second,
+                        cache.method.empty() ? "" : ", " + format_share(cache.speed.back())));
     std::vector<std::string> losses;
     for (const Loss& loss : losses_of(report, cache))
         losses.push_back(loss.severe ? fmt::format("**{}**", plain(loss.what)) : plain(loss.what));

@@ -40,12 +40,17 @@ svg::Axis y_axis(const ScatterPlot& plot) {
         high = std::max(high, point.y + point.y_error);
     }
     if (plot.points.empty()) return {0, 1, kTicks};
+    if (!(high > low) && plot.y_range) return {plot.y_range->first, plot.y_range->second, kTicks};
     svg::Axis axis(low, high, kTicks);
     if (!(high > low)) return axis;
     // Room for markers and names, but not for a whole step of nothing.
     const double room = (high - low) * 0.08;
     axis.low = std::max(axis.low, low - room);
     axis.high = std::min(axis.high + axis.step / 4, high + room);
+    if (plot.y_range) {
+        axis.low = std::max(axis.low, plot.y_range->first);
+        axis.high = std::min(axis.high, plot.y_range->second);
+    }
     return axis;
 }
 
@@ -59,12 +64,13 @@ class Drawing {
 public:
     explicit Drawing(const ScatterPlot& plot)
         : plot_(plot),
+          width_(std::max(plot.width, svg::width_of(plot.title) + 20)),
           front_(pareto_front(plot)),
           x_(0, largest_x(plot), kTicks),
           y_(y_axis(plot)) {}
 
     [[nodiscard]] std::string draw(svg::Use use) const {
-        std::string out = svg::open(plot_.width, plot_.height, plot_.title, use);
+        std::string out = svg::open(width_, plot_.height, plot_.title, use);
         out += svg::text(10, 20, "start", plot_.title, "strong");
         out += axes();
         out += stair();
@@ -73,7 +79,7 @@ public:
     }
 
 private:
-    [[nodiscard]] double right() const { return plot_.width - kRight; }
+    [[nodiscard]] double right() const { return width_ - kRight; }
     [[nodiscard]] double bottom() const { return plot_.height - kBottom; }
     [[nodiscard]] double x_of(double x) const { return kLeft + x_.share(x) * (right() - kLeft); }
     [[nodiscard]] double y_of(double y) const { return bottom() - y_.share(y) * (bottom() - kTop); }
@@ -155,7 +161,7 @@ private:
     }
 
     [[nodiscard]] double cost_of(const Box& box, const std::vector<Box>& taken) const {
-        const Box room = {kLeft + 1, kTop - 8, plot_.width - 2, bottom() - 1};
+        const Box room = {kLeft + 1, kTop - 8, width_ - 2, bottom() - 1};
         const double area = (box.right - box.left) * (box.bottom - box.top);
         double cost = 4 * (area - overlap(box, room));
         for (const Box& other : taken) cost += overlap(box, other);
@@ -198,6 +204,7 @@ private:
     }
 
     const ScatterPlot& plot_;
+    double width_;
     std::vector<bool> front_;
     svg::Axis x_;
     svg::Axis y_;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "report/svg.h"
@@ -22,7 +24,9 @@ struct ScatterPlot {
     std::string y_label = {};
     bool less_is_better = true;      ///< of y
     std::vector<Point> points = {};  ///< finite
-    double width = 460;
+    /// All that y can be; the axis does not leave it.
+    std::optional<std::pair<double, double>> y_range = {};
+    double width = 460;  ///< at least: a longer title makes it wider
     double height = 340;
 };
 

@@ -63,6 +63,62 @@ TEST_F(Evals, LongBench) {
     EXPECT_TRUE(result.at("cache").is_object());
 }
 
+// Several plans are the one plan's results, each under its name.
+TEST_F(Evals, EveryEvaluationTakesSeveralPlans) {
+    const std::string a = path("a.plan");
+    const std::string b = path("b.plan");
+    static_cast<void>(
+        json_of({"plan", "small", "--method", "streaming", "--window", "32", "-o", a}));
+    static_cast<void>(json_of({"plan", "small", "--method", "full", "-o", b}));
+    std::string prose;
+    for (int i = 0; i < 60; ++i) prose += "The keeper lit his lamp and wrote down the wind. ";
+    const std::string text = file("text.txt", prose);
+    const std::vector<std::vector<std::string>> commands = {
+        piqa({"--limit", "2"}),
+        {"eval", "ruler", "small", "--tasks", "niah_single", "--lengths", "300", "--samples", "1"},
+        {"eval", "longbench", "small", "--data", data("hotpotqa.jsonl"), "--limit", "1"},
+        {"eval", "needle", "small", "--haystack", text, "--lengths", "200", "--depths", "0.5"},
+        {"eval", "perplexity", "small", "--text", text, "--length", "64", "--limit", "2",
+         "--prefill", "40", "--reference"}};
+    for (const std::vector<std::string>& command : commands) {
+        std::vector<std::string> both = command;
+        both.insert(both.end(), {"--plan", a, "--plan", b});
+        const json plans = json_of(both).at("plans");
+        ASSERT_EQ(plans.size(), 2) << command[1];
+        for (size_t i = 0; i < 2; ++i) {
+            const std::string& plan = i == 0 ? a : b;
+            std::vector<std::string> alone = command;
+            alone.insert(alone.end(), {"--plan", plan});
+            json expected = json_of(alone);
+            EXPECT_THAT(expected.at("scored").get<std::string>(), HasSubstr("cache"));
+            expected["plan"] = plan;
+            EXPECT_EQ(plans[i], expected) << command[1] << ": bit for bit";
+        }
+    }
+}
+
+TEST_F(Evals, PerplexityIsOfTheCacheWhoseBytesStandBesideIt) {
+    const std::string plan = path("a.plan");
+    static_cast<void>(
+        json_of({"plan", "small", "--method", "streaming", "--window", "16", "-o", plan}));
+    std::string prose;
+    for (int i = 0; i < 60; ++i) prose += "The keeper lit his lamp and wrote down the wind. ";
+    std::vector<std::string> command = {"eval",     "perplexity", "small", "--text",
+                                        file("text.txt", prose), "--length", "64",
+                                        "--plan",   plan};
+    EXPECT_THAT(refusal(command, 2), HasSubstr("--prefill 48"));
+    command.insert(command.end(), {"--prefill", "48", "--reference", "--sequences", "1000"});
+    const Result result = run(command);
+    EXPECT_THAT(result.out, HasSubstr("tokens decoded through the cache after a prompt of 48"));
+    EXPECT_THAT(result.err, HasSubstr("fit side by side"));
+    const json scored = json_of(command);
+    EXPECT_LE(scored.at("windows").get<int64_t>() * 64, 1200);
+    EXPECT_GT(scored.at("kl").get<double>(), 0.01) << "the plan forgets something";
+    EXPECT_GE(scored.at("kl_p999"), scored.at("kl"));
+    EXPECT_LT(scored.at("same_first_token").get<double>(), 1);
+    EXPECT_GT(scored.at("nll_change_error").get<double>(), 0);
+}
+
 TEST_F(Evals, AKilledRunGoesOn) {
     const json whole = json_of(piqa());
     EXPECT_EQ(json_of(piqa({"--resume", journal_})), whole);

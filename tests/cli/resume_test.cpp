@@ -140,6 +140,8 @@ TEST_F(Resume, EverySettingOfPerplexityIsRefusedByName) {
              {{"--reference"}, "reference is false there, now true"},
              {{"--dtype", "f32"}, "dtype is \"bf16\" there, now \"f32\""},
              {{"--isa", "portable"}, "now \"portable\""},
+             {{"--threads", "3"}, "now 3"},
+             {{"--kv-budget", "100MiB"}, "kv_budget is \"\" there, now \"100MiB\""},
              {{"--chunk", "16"}, "chunk is 512 there, now 16"}}) {
         EXPECT_THAT(refusal(command + change, 2),
                     AllOf(HasSubstr("other settings"), HasSubstr(what)));

@@ -47,7 +47,7 @@ protected:
         return {contestant("same", CachePlan::dense(config.num_layers, config.num_kv_heads)),
                 contestant("lossy", lossy_plan(config, 16))};
     }
-    [[nodiscard]] ComparisonReport run(const ComparisonProgress& how = {}) const {
+    [[nodiscard]] ComparisonReport run(const ItemOptions& how = {}) const {
         return compare(model_, *tokenizer_, two(), tasks_, {}, how);
     }
     [[nodiscard]] std::string refusal(const std::vector<Contestant>& plans) const {
@@ -114,7 +114,7 @@ TEST_F(Comparisons, AStoppedRunGoesOnAndEndsTheSame) {
         ASSERT_LT(runs, 20);
         Journal journal(path, settings);
         int64_t asked = 0;
-        ComparisonProgress how{.journal = &journal, .should_stop = [&] { return asked++ == 2; }};
+        ItemOptions how{.journal = &journal, .should_stop = [&] { return asked++ == 2; }};
         try {
             EXPECT_EQ(to_json(run(how)), whole);
             finished = true;
@@ -139,10 +139,8 @@ TEST_F(Comparisons, AnItemOfWhichARowIsMissingRunsAgain) {
     static_cast<void>(file("items.jsonl", text.substr(0, text.size() - 20)));
     Journal journal(path, settings);
     std::vector<std::string> ran;
-    ComparisonProgress how{.journal = &journal};
-    how.on_progress = [&](int64_t, int64_t, double, const std::string& next) {
-        ran.push_back(next);
-    };
+    ItemOptions how{.journal = &journal};
+    how.on_progress = [&](const ItemProgress& now) { ran.push_back(now.next); };
     EXPECT_EQ(to_json(run(how)), whole);
     EXPECT_EQ(ran, (std::vector<std::string>{"piqa", ""}));
 }
@@ -151,23 +149,25 @@ TEST_F(Comparisons, AJournalOfOthersIsRefused) {
     const nlohmann::json settings = {{"evaluation", "compare"}};
     Journal journal(path("items.jsonl"), settings);
     // Item 9 to 11 are the first window's.
-    for (int64_t item = 0; item < 12; ++item)
-        journal.add(item, {.scores = {{"other", 1}}, .answer = "", .cache = {}});
+    for (int64_t item = 0; item < 12; ++item) {
+        journal.add(item, {.scores = item < 9 ? std::map<std::string, double>{}
+                                              : std::map<std::string, double>{{"other", 1}}});
+    }
     try {
         static_cast<void>(run({.journal = &journal}));
         FAIL() << "nothing was refused";
     } catch (const FileError& error) {
-        EXPECT_THAT(error.what(), HasSubstr("has no nll"));
+        EXPECT_THAT(error.what(), HasSubstr("item 9 is none of this"));
     }
 }
 
 TEST_F(Comparisons, ProgressGoesFromNothingToAll) {
     std::vector<double> shares;
-    ComparisonProgress how;
-    how.on_progress = [&](int64_t done, int64_t total, double share, const std::string&) {
-        EXPECT_EQ(total, 9);
-        EXPECT_EQ(done, std::ssize(shares));
-        shares.push_back(share);
+    ItemOptions how;
+    how.on_progress = [&](const ItemProgress& now) {
+        EXPECT_EQ(now.total, 9);
+        EXPECT_EQ(now.done, std::ssize(shares));
+        shares.push_back(now.share);
     };
     static_cast<void>(run(how));
     EXPECT_EQ(shares.front(), 0);

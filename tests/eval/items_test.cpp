@@ -29,13 +29,19 @@ protected:
     /// All items; `ran` are those that were not there.
     std::vector<ItemResult> run(const ItemOptions& options) {
         ran_.clear();
-        return run_items(
-            kCount, names_,
-            [&](int64_t item) {
+        return results_of(run_items(items(), 1, options), 0);
+    }
+    /// Items of one cache.
+    [[nodiscard]] std::vector<EvalItem> items() {
+        std::vector<EvalItem> items;
+        for (int64_t item = 0; item < kCount; ++item) {
+            const auto run = [this, item] {
                 ran_.push_back(item);
-                return result(item);
-            },
-            options);
+                return std::vector<ItemResult>{result(item)};
+            };
+            items.push_back({.scores = names_, .run = run, .label = "i" + std::to_string(item)});
+        }
+        return items;
     }
     /// A journal with the first `count` items, after a stop.
     void begin(int64_t count) {
@@ -63,13 +69,17 @@ TEST_F(Items, RunInOrderAndReportTheirMean) {
     std::vector<double> means;
     std::vector<int64_t> dones;
     ItemOptions options;
-    options.on_progress = [&](int64_t done, int64_t total, double mean) {
-        EXPECT_EQ(total, kCount);
-        dones.push_back(done);
-        means.push_back(mean);
+    std::vector<std::string> nexts;
+    options.on_progress = [&](const ItemProgress& now) {
+        EXPECT_EQ(now.total, kCount);
+        EXPECT_DOUBLE_EQ(now.share, static_cast<double>(now.done) / kCount);
+        dones.push_back(now.done);
+        means.push_back(now.mean);
+        nexts.push_back(now.next);
     };
     const std::vector<ItemResult> results = run(options);
     EXPECT_THAT(dones, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+    EXPECT_THAT(nexts, ElementsAre("i0", "i1", "i2", "i3", "i4", "i5", "i6", ""));
     EXPECT_DOUBLE_EQ(means[2], (1.0 / 3 + 1.0 / 4) / 2);
     EXPECT_DOUBLE_EQ(means.back(), mean_score(results, "score"));
     EXPECT_DOUBLE_EQ(mean_score(results, "other"), -0.1);
@@ -85,7 +95,7 @@ TEST_F(Items, AResumedRunEqualsAWholeOne) {
     std::vector<int64_t> dones;
     const std::vector<ItemResult> resumed =
         run({.journal = &journal,
-             .on_progress = [&](int64_t done, int64_t, double) { dones.push_back(done); }});
+             .on_progress = [&](const ItemProgress& now) { dones.push_back(now.done); }});
     EXPECT_THAT(ran_, ElementsAre(4, 5, 6));
     EXPECT_THAT(dones, ElementsAre(4, 5, 6, 7));
     for (size_t i = 0; i < whole.size(); ++i) {
@@ -107,14 +117,9 @@ TEST_F(Items, WithoutAJournalAStopSaysHowToKeepItems) {
 TEST_F(Items, WhatFailsKeepsWhatIsFinished) {
     {
         Journal journal(path_, settings_);
-        const std::vector<std::string> names = {"score", "other"};
-        EXPECT_THROW(run_items(kCount, names,
-                               [&](int64_t item) {
-                                   if (item == 3) throw Error("no", "", "");
-                                   return result(item);
-                               },
-                               {.journal = &journal}),
-                     Error);
+        std::vector<EvalItem> all = items();
+        all[3].run = []() -> std::vector<ItemResult> { throw Error("no", "", ""); };
+        EXPECT_THROW(run_items(all, 1, {.journal = &journal}), Error);
     }
     EXPECT_EQ(Journal(path_, settings_).finished().size(), 3);
 }
@@ -152,6 +157,30 @@ TEST_F(Items, OtherSettingsAreRefusedByName) {
     other.erase("limit");
     EXPECT_THAT(refusal(other), HasSubstr("limit is 7 there, now null"));
     EXPECT_EQ(read("items.jsonl"), text) << "a refusal changes nothing";
+}
+
+TEST_F(Items, AnItemOfSeveralCachesIsWholeOrRunsAgain) {
+    int64_t runs = 0;
+    const auto run = [&runs] {
+        ++runs;
+        return std::vector<ItemResult>{{.scores = {{"score", 1}}}, {.scores = {{"score", 0}}}};
+    };
+    const std::vector<EvalItem> items(3, EvalItem{.scores = {"score"}, .run = run});
+    {
+        Journal journal(path_, settings_);
+        run_items(items, 2, {.journal = &journal});
+        EXPECT_EQ(journal.finished().size(), 6);
+    }
+    const std::string text = read("items.jsonl");
+    static_cast<void>(file("items.jsonl", text.substr(0, text.size() - 20)));
+    Journal journal(path_, settings_);
+    double mean = 0;
+    const ItemResults results = run_items(
+        items, 2,
+        {.journal = &journal, .on_progress = [&](const ItemProgress& now) { mean = now.mean; }});
+    EXPECT_EQ(runs, 3 + 1);
+    EXPECT_EQ(mean, 0.5) << "of all caches";
+    EXPECT_EQ(mean_score(results_of(results, 1), "score"), 0);
 }
 
 TEST_F(Items, OneProcessWritesAtATime) {

@@ -119,8 +119,11 @@ TEST_F(LikelihoodTest, ContinuationsAttendToWhatTheCacheKept) {
             const Likelihoods scores = score_continuations(engine, continuations);
             for (size_t i = 0; i < continuations.size(); ++i) {
                 const Continuation& c = continuations[i];
-                EXPECT_NEAR(scores.continuations[i].log_likelihood,
-                            alone(engine, c, c.context.size()), kTolerance)
+                // An exact prompt's last token would not meet the cache: it is decoded.
+                const size_t prefill =
+                    c.context.size() - (mode == PrefillAttention::kExact ? 1 : 0);
+                EXPECT_NEAR(scores.continuations[i].log_likelihood, alone(engine, c, prefill),
+                            kTolerance)
                     << policy.name << " " << i;
             }
             const double full =
@@ -129,6 +132,28 @@ TEST_F(LikelihoodTest, ContinuationsAttendToWhatTheCacheKept) {
                 << policy.name << " forgets something";
         }
     }
+}
+
+// A score beside a compressed cache's bytes is that cache's, also where one token is all.
+TEST_F(LikelihoodTest, NothingIsScoredByAnExactPromptAlone) {
+    CachePlan plan = dense();
+    plan.prefill_attention = PrefillAttention::kExact;
+    for (auto& layer : plan.layers) {
+        for (HeadPlan& head : layer) {
+            head.policy = {.name = "window",
+                           .settings = {{"window", int64_t{16}}, {"sinks", int64_t{0}}}};
+        }
+    }
+    Engine windowed(model_, plan);
+    Engine uncompressed(model_, dense());
+    Continuation one = some()[0];
+    one.tokens.resize(1);
+    const auto score = [&](Engine& engine) {
+        return score_continuations(engine, {&one, 1}).continuations[0].log_likelihood;
+    };
+    EXPECT_GT(std::abs(score(windowed) - score(uncompressed)), 0.01);
+    one.context.resize(1);
+    EXPECT_NEAR(score(windowed), score(uncompressed), kTolerance) << "a context of one token";
 }
 
 TEST_F(LikelihoodTest, GreedyIsWhatDecodingWouldWrite) {

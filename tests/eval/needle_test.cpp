@@ -117,9 +117,9 @@ TEST_F(Needle, TheBuiltInModelFindsSome) {
     options_.trials = 3;
     int64_t reported = 0;
     ItemOptions how;
-    how.on_progress = [&](int64_t done, int64_t total, double) {
-        EXPECT_EQ(total, 6);
-        EXPECT_EQ(done, reported++);
+    how.on_progress = [&](const ItemProgress& now) {
+        EXPECT_EQ(now.total, 6);
+        EXPECT_EQ(now.done, reported++);
     };
     const NeedleResult result = evaluate_needle(engine, *tokenizer_, texts_, options_, how);
     EXPECT_EQ(result.grid.size(), 2);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "eval/window_scores.h"
 #include "tensor/ops.h"
 #include "tests/eval/lossy_plan.h"
 #include "tests/model/golden.h"
@@ -76,7 +77,21 @@ TEST(Windows, SomeStartAtEvenDistances) {
     for (size_t i = 0; i < windows.size(); ++i) {
         EXPECT_EQ(windows[i].data() - ids.data(), static_cast<long>(i * ((107 - 25) / 3)));
     }
-    EXPECT_EQ(cut_windows(ids, {.length = 107, .sequences = 2})[1].data(), ids.data());
+}
+
+TEST(Windows, NoTokenCountsTwice) {
+    const std::vector<int32_t> ids(107);
+    for (int64_t length = 2; length <= 107; ++length) {
+        for (const int64_t sequences : {1, 2, 3, 4, 5, 53, 1000}) {
+            const auto windows = cut_windows(ids, {.length = length, .sequences = sequences});
+            EXPECT_EQ(std::ssize(windows), std::min(sequences, 107 / length));
+            for (size_t i = 0; i < windows.size(); ++i) {
+                EXPECT_EQ(std::ssize(windows[i]), length);
+                if (i > 0) EXPECT_GE(windows[i].data() - windows[i - 1].data(), length);
+            }
+            EXPECT_LE(&windows.back().back(), &ids.back());
+        }
+    }
 }
 
 TEST(Windows, ATextThatIsTooShortSaysHowLongItIs) {
@@ -177,6 +192,7 @@ TEST_F(SmallModel, DivergenceOfALossyPlanEqualsLogitsByHand) {
     const Perplexity result = evaluate_perplexity(engine, std::span(&window, 1), {}, &reference);
     EXPECT_GT(result.reference->mean_kl, 1e-3) << "the plan loses something";
     EXPECT_NEAR(result.reference->mean_kl, kl / targets, kTolerance);
+    EXPECT_GT(result.reference->kl_p999, result.reference->mean_kl) << "the largest of 99";
     EXPECT_NEAR(result.reference->top1_agreement, same / targets, 1.5 / targets);
     EXPECT_NEAR(result.reference->nll, mean(direct_nlls(reference, window, 1)), kTolerance);
     EXPECT_NEAR(result.nll, mean(direct_nlls(engine, window, 1)), kTolerance);
@@ -241,6 +257,59 @@ TEST_F(SmallModel, AStoppedRunGoesOnAfterItsWindows) {
     EXPECT_EQ(resumed.cache.tokens, whole.cache.tokens);
     EXPECT_EQ(resumed.cache.peak_bytes, whole.cache.peak_bytes);
     std::filesystem::remove(path);
+}
+
+TEST_F(SmallModel, WhatIsScoredWentThroughTheCache) {
+    CachePlan plan = CachePlan::dense(6, 4);
+    plan.prefill_attention = PrefillAttention::kExact;
+    Engine exact_but_whole(model_, plan);
+    EXPECT_EQ(evaluate_perplexity(exact_but_whole, windows(48)).tokens, 47 * 3)
+        << "an exact prompt is what a cache of all tokens gives";
+    for (auto& layer : plan.layers) {
+        for (HeadPlan& head : layer) {
+            head.policy = {.name = "window",
+                           .settings = {{"window", int64_t{8}}, {"sinks", int64_t{0}}}};
+        }
+    }
+    Engine windowed(model_, plan);
+    Engine full = dense_engine(model_);
+    try {
+        static_cast<void>(evaluate_perplexity(windowed, windows(48)));
+        FAIL() << "the uncompressed model's perplexity beside the bytes of a window";
+    } catch (const UsageError& e) {
+        EXPECT_THAT(e.what(), HasSubstr("--prefill 36"));
+    }
+    const Perplexity decoded = evaluate_perplexity(windowed, windows(48), {.prefill = 36}, &full);
+    EXPECT_EQ(decoded.prefill, 36);
+    EXPECT_GT(decoded.reference->mean_kl, 0.01);
+    EXPECT_NEAR(decoded.reference->change, decoded.nll - decoded.reference->nll, 1e-9);
+    EXPECT_GT(decoded.reference->change_error, 0);
+}
+
+TEST(WindowScores, TheTailIsTheValueThat999OfAThousandDoNotExceed) {
+    EXPECT_EQ(tail_of(1), 1);
+    EXPECT_EQ(tail_of(999), 1);
+    EXPECT_EQ(tail_of(1000), 2);
+    EXPECT_EQ(tail_of(2000), 3);
+    EXPECT_EQ(tail_of(2001), 3);
+    const std::vector<ItemResult> windows = {{.scores = {{"kl_top_0", 5}, {"kl_top_1", 1}}},
+                                             {.scores = {{"kl_top_0", 4}, {"kl_top_1", 3}}}};
+    EXPECT_EQ(tail_value(windows, 2), 4);
+}
+
+// The result of a cache is its own, whoever else is evaluated beside it.
+TEST_F(SmallModel, CompanyChangesNoBit) {
+    Engine lossy(model_, lossy_plan(model_->config(), 48));
+    Engine full = dense_engine(model_);
+    Engine third(model_, lossy_plan(model_->config(), 16));
+    Engine* const together[] = {&full, &lossy, &third};
+    for (const auto prefill : {std::optional<int64_t>{}, std::optional<int64_t>{30}}) {
+        const PerplexityOptions options{.prefill = prefill};
+        const auto all = evaluate_perplexities(together, windows(48), options);
+        for (size_t i = 0; i < all.size(); ++i) {
+            EXPECT_EQ(all[i].nll, evaluate_perplexity(*together[i], windows(48), options).nll) << i;
+        }
+    }
 }
 
 TEST_F(SmallModel, RefusesWindowsBeforeWork) {

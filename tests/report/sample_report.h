@@ -32,8 +32,18 @@ inline ComparedCache sample_cache(const std::string& name, double ratio, double 
     cache.needle->cache = usage_of(ratio, 4000);
     cache.task.emplace();
     cache.task->right = {true, false, true, true};
-    cache.speed = {{.depth = 0, .tokens_per_second = 100, .attention_seconds = 0.001},
-                   {.depth = 4096, .tokens_per_second = speed, .attention_seconds = 0.004}};
+    const double share = speed / 50;
+    cache.speed = {{.depth = 0,
+                    .tokens_per_second = 100,
+                    .attention_seconds = 0.001,
+                    .share_low = 0.97,
+                    .share_high = 1.02},
+                   {.depth = 4096,
+                    .tokens_per_second = speed,
+                    .attention_seconds = 0.004,
+                    .share = share,
+                    .share_low = share - 0.02,
+                    .share_high = share + 0.02}};
     cache.samples = {"once upon a time"};
     return cache;
 }
@@ -54,6 +64,9 @@ inline ComparisonReport sample_report() {
     report.window_length = 2048;
     report.window_prefill = 1024;
     report.targets = 2046;
+    report.text_scored = "tokens decoded through the cache after a prompt of 1024";
+    report.speed_steps = 16;
+    report.speed_repeats = 5;
     report.needles = {{1000, 0}, {1000, 0}, {4000, 0}, {4000, 0.5}};
     report.task_name = "piqa";
     report.lengths = {1024, 4096};
