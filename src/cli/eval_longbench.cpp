@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
 #include "engine/generation_config.h"
@@ -17,6 +18,7 @@ struct Options : CommonOptions {
 };
 
 void run(const Options& options) {
+    check_files(options, {.reads = {options.data}, .writes = {options.resume}});
     const LongBenchData data = read_longbench(options.data, options.limit);
     const auto tokenizer = load_tokenizer(options);
     Engine engine = make_engine(load_model(options), options);

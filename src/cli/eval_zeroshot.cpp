@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
 #include "eval/zeroshot.h"
@@ -35,6 +36,7 @@ void print_table(const ZeroshotTask& task, const ZeroshotResult& result) {
 }
 
 void run(const Options& options) {
+    check_files(options, {.reads = {options.data}, .writes = {options.resume}});
     const ZeroshotTask& task = zeroshot_task(options.task);
     const auto items = read_zeroshot_items(task, options.data, options.limit);
     const auto tokenizer = load_tokenizer(options);

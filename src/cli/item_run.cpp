@@ -6,7 +6,6 @@
 
 #include "base/hash.h"
 #include "base/mapped_file.h"
-#include "base/size.h"
 #include "kernels/kernels.h"
 
 namespace lowkey::cli {
@@ -60,8 +59,7 @@ ItemRun::ItemRun(std::string label, std::string score, const std::string& resume
 }
 
 void print_cache(const CacheUsage& cache, const char* when) {
-    fmt::print("cache        {} of {} ({:.1f} %) {}\n", format_bytes(cache.bytes_allocated),
-               format_bytes(cache.bytes_full), 100 * cache.ratio(), when);
+    fmt::print("cache        {} {}\n", describe(cache), when);
 }
 
 }  // namespace lowkey::cli
