@@ -74,7 +74,7 @@ def main():
         print("|---|---|---|---|---|---|---|", flush=True)
         for plan in a.plan:
             result, decoding, peak = measure([a.lowkey, "generate", a.model, "--ids", prompt, "-n", str(a.generate),
-                                              "--ignore-eos", "--plan", plan, "--json",
+                                              "--ignore-eos", "--temperature", "0", "--plan", plan, "--json",
                                               "--quiet"])
             cache = result["cache"]
             speed = (a.generate - 1) / result["decode_seconds"]

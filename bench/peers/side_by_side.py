@@ -60,7 +60,8 @@ def installed(peers):
 def run_lowkey(a, plan):
     """What `lowkey bench` prints, with the tokens that continue TEXT."""
     flags = ["--json", "--threads", str(a.threads), *(["--plan", plan] if plan else [])]
-    text = run([a.lowkey, "generate", a.model, "-p", TEXT, "-n", str(a.generate + 1), "--ignore-eos", *flags])
+    text = run([a.lowkey, "generate", a.model, "-p", TEXT, "-n", str(a.generate + 1), "--ignore-eos",
+                "--temperature", "0", "--repeat-penalty", "1", *flags])
     return {**run([a.lowkey, "bench", a.model, "--json", *measure_flags(a), *(["--plan", plan] if plan else [])]),
             "ids": text["ids"]}
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,17 @@ struct SamplingOptions {
     uint64_t seed = 0;
 };
 
+/// What a caller asks of sampling. A setting that is not given is the model's own: what its
+/// `generation_config.json` says, and greedy where that does not ask for samples.
+struct SamplingOverrides {
+    std::optional<double> temperature = {};
+    std::optional<int64_t> top_k = {};
+    std::optional<double> top_p = {};
+    std::optional<double> min_p = {};
+    std::optional<double> repeat_penalty = {};
+    uint64_t seed = 0;
+};
+
 /// Why a generation ended: max_new_tokens, an end token, a stop string, the model's context, or
 /// should_stop().
 enum class FinishReason { kLength, kEos, kStop, kContext, kInterrupted };
@@ -37,6 +49,7 @@ struct Generation {
     FinishReason finish_reason = FinishReason::kLength;
     double prefill_seconds = 0;  ///< until the logits after the prompt
     double decode_seconds = 0;   ///< from then on
+    SamplingOptions sampling;    ///< what the tokens were chosen by
     CacheUsage cache;            ///< at the end
 };
 

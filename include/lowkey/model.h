@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lowkey/export.h"
+#include "lowkey/generation.h"
 
 namespace lowkey::api {
 
@@ -41,7 +42,9 @@ struct ModelInfo {
     /// where no layer has one.
     std::vector<int64_t> sliding_windows;
     std::vector<std::string> warnings;  ///< about the files, a sentence each; none as a rule
-    std::vector<int32_t> eos_ids;       ///< tokens that end a generation; sorted, may be empty
+    /// Tokens that end a generation, the model's and the tokenizer's; sorted, may be empty.
+    std::vector<int32_t> eos_ids;
+    SamplingOptions sampling;  ///< how it generates where a caller asks for nothing else
 };
 
 /// What tokenize() does about the tokens that the model expects around a prompt (bos, …), and

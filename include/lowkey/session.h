@@ -30,7 +30,8 @@ struct SessionOptions {
 /// What to generate, and when to stop.
 struct GenerationOptions {
     int64_t max_new_tokens = 64;
-    SamplingOptions sampling = {};       ///< its penalty counts this prompt and what follows it
+    /// In place of the model's own settings. The penalty counts all tokens of the session.
+    SamplingOverrides sampling = {};
     bool stop_at_eos = true;             ///< the model's end tokens end the generation
     std::vector<std::string> stop = {};  ///< so does any of these, found in the text
     /// Gets the text as it comes, in whole UTF-8 characters. What it throws ends the generation;

@@ -27,7 +27,9 @@ ModelInfo describe(const lowkey::Model& model, const std::string& directory,
     info.kv_bytes_per_token = config.kv_bytes_per_token();
     info.sliding_windows = config.sliding_windows;
     info.warnings = model.warnings();
-    info.eos_ids = read_generation_config(checkpoint, tokenizer).eos_ids;
+    const GenerationConfig generation = read_generation_config(checkpoint, tokenizer);
+    info.eos_ids = generation.eos_ids;
+    info.sampling = generation.sampling;
     return info;
 }
 

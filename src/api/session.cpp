@@ -4,7 +4,7 @@
 
 #include "api/access.h"
 #include "base/error.h"
-#include "engine/generation.h"
+#include "engine/generation_config.h"
 
 namespace lowkey::api {
 
@@ -19,6 +19,7 @@ struct Session::Impl {
     std::unique_ptr<SequenceCache> sequence;
     /// The last token of a generation: part of the sequence, but not in the cache yet.
     std::optional<int32_t> pending = {};
+    std::vector<int32_t> tokens = {};  ///< all of them, with the pending one
 
     void check_room(int64_t prompt_tokens, int64_t new_tokens) const {
         engine->check_request(*sequence, prompt_tokens + (pending ? 1 : 0), new_tokens);
@@ -71,14 +72,18 @@ std::vector<float> Session::prefill(std::span<const int32_t> tokens) {
     check_ids(impl_->model, tokens);
     check_room(std::ssize(tokens), 0);
     impl_->write_pending();
-    return to_vector(impl_->engine->prefill_logits(*impl_->sequence, tokens));
+    auto logits = to_vector(impl_->engine->prefill_logits(*impl_->sequence, tokens));
+    impl_->tokens.insert(impl_->tokens.end(), tokens.begin(), tokens.end());
+    return logits;
 }
 
 std::vector<float> Session::decode(int32_t token) {
     check_ids(impl_->model, {&token, 1});
     check_room(0, 1);
     impl_->write_pending();
-    return to_vector(impl_->engine->decode(*impl_->sequence, token));
+    auto logits = to_vector(impl_->engine->decode(*impl_->sequence, token));
+    impl_->tokens.push_back(token);
+    return logits;
 }
 
 Generation Session::generate(std::string_view prompt, const GenerationOptions& options) {
@@ -90,29 +95,40 @@ Generation Session::generate(std::string_view prompt, const GenerationOptions& o
 
 Generation Session::generate(std::span<const int32_t> prompt, const GenerationOptions& options) {
     check_ids(impl_->model, prompt);
-    lowkey::GenerationOptions how;
+    const ModelInfo& info = impl_->model.info();
+    const GenerationConfig config{.eos_ids = info.eos_ids, .sampling = info.sampling};
+    lowkey::GenerationOptions how = config.options(options.sampling);
     how.max_new_tokens = options.max_new_tokens;
-    how.sampling = options.sampling;
-    if (options.stop_at_eos) how.eos_ids = impl_->model.info().eos_ids;
+    if (!options.stop_at_eos) how.eos_ids.clear();
+    how.tokens = &impl_->tokens;
     how.stop = options.stop;
     how.on_text = options.on_text;
     how.should_stop = options.should_stop;
     // A failure from here on leaves the same tokens, the last of which may then be in the cache.
     impl_->write_pending();
-    Generation result = lowkey::generate(*impl_->engine, *impl_->sequence,
-                                         Access::impl(impl_->model).tokenizer.get(), prompt, how);
-    if (!result.ids.empty()) impl_->pending = result.ids.back();
-    return result;
+    try {
+        Generation result =
+            lowkey::generate(*impl_->engine, *impl_->sequence,
+                             Access::impl(impl_->model).tokenizer.get(), prompt, how);
+        if (!result.ids.empty()) impl_->pending = result.ids.back();
+        return result;
+    } catch (...) {
+        // What ended it may have come between a token's choice and its step.
+        const auto held = static_cast<size_t>(impl_->sequence->num_tokens());
+        if (impl_->tokens.size() > held) impl_->tokens.resize(held);
+        throw;
+    }
 }
 
 Session Session::fork() const {
     return Session(std::make_unique<Impl>(
-        Impl{impl_->model, impl_->engine, impl_->sequence->fork(), impl_->pending}));
+        Impl{impl_->model, impl_->engine, impl_->sequence->fork(), impl_->pending, impl_->tokens}));
 }
 
 void Session::clear() {
     impl_->sequence = impl_->engine->new_sequence();
     impl_->pending.reset();
+    impl_->tokens.clear();
 }
 
 int64_t Session::num_tokens() const {

@@ -87,7 +87,13 @@ Source find_source(const std::string& directory, bool with_tools) {
     for (const char* file : {"tokenizer_config.json", "chat_template.json"}) {
         if (found.empty()) found = configured_templates(fs::path(directory) / file);
     }
-    if (found.empty()) throw FileError("the model has no chat template", directory, kRemedy);
+    if (found.empty()) {
+        throw FileError("the model has no chat template", directory,
+                        std::string(kRemedy) +
+                            ", take a model that was trained to talk (its name often ends in "
+                            "Instruct or Chat), or continue a text with `lowkey generate MODEL -p "
+                            "TEXT`");
+    }
     if (with_tools && found.count("tool_use") > 0) return found["tool_use"];
     if (found.count("default") > 0) return found["default"];
     std::string names;

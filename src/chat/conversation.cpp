@@ -4,33 +4,14 @@
 #include <span>
 
 #include "base/error.h"
-#include "base/unicode.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lowkey {
-namespace {
-
-jinja::Value to_value(const char* role, const std::string& content) {
-    std::string storage;
-    jinja::Dict message;
-    message.set("role", jinja::Value::string(role));
-    message.set("content", jinja::Value::string(std::string(valid_utf8(content, storage))));
-    return jinja::Value::dict(std::move(message));
-}
-
-}  // namespace
-
-// The template writes all special tokens, bos too: the tokenizer adds none.
 std::vector<int32_t> Conversation::prompt() const {
-    std::vector<jinja::Value> messages;
-    if (!system_.empty()) messages.push_back(to_value("system", system_));
-    for (const Message& message : messages_) {
-        messages.push_back(to_value(message.role, message.content));
-    }
-    ChatRequest request;
-    request.messages = jinja::Value::list(std::move(messages));
-    request.add_generation_prompt = true;
-    return tokenizer_.encode(template_.render(request), /*add_special_tokens=*/false);
+    std::vector<ChatMessage> messages;
+    if (!system_.empty()) messages.push_back({"system", system_});
+    messages.insert(messages.end(), messages_.begin(), messages_.end());
+    return chat_prompt(template_, tokenizer_, messages);
 }
 
 Generation Conversation::answer(const std::vector<int32_t>& prompt,
@@ -47,8 +28,12 @@ Generation Conversation::answer(const std::vector<int32_t>& prompt,
     }
     Generation result;
     try {
+        // What the cache held already is no reason to sample otherwise.
+        std::vector<int32_t> tokens = cached_;
+        GenerationOptions with_tokens = options;
+        with_tokens.tokens = &tokens;
         result = generate(engine_, *sequence_, &tokenizer_,
-                          std::span(prompt).subspan(cached_.size()), options);
+                          std::span(prompt).subspan(cached_.size()), with_tokens);
     } catch (...) {
         // What was refused before it began left the cache as it was.
         if (sequence_->num_tokens() != static_cast<int64_t>(cached_.size())) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "chat/chat_prompt.h"
 #include "chat/chat_template.h"
 #include "engine/generation.h"
 
@@ -40,11 +41,6 @@ public:
     [[nodiscard]] size_t num_messages() const { return messages_.size(); }
 
 private:
-    struct Message {
-        const char* role;
-        std::string content;
-    };
-
     [[nodiscard]] std::vector<int32_t> prompt() const;
     void check_fits(const std::vector<int32_t>& prompt) const;
     Generation answer(const std::vector<int32_t>& prompt, const GenerationOptions& options,
@@ -54,7 +50,7 @@ private:
     const Tokenizer& tokenizer_;
     const ChatTemplate& template_;
     std::string system_;
-    std::vector<Message> messages_;
+    std::vector<ChatMessage> messages_;
     std::unique_ptr<SequenceCache> sequence_;
     std::vector<int32_t> cached_;  // the tokens in sequence_
 };

@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "eval/perplexity.h"
 #include "eval/speed.h"
@@ -111,7 +112,7 @@ BenchReport measure_on(const std::vector<int>& thread_counts, Options& options) 
 }
 
 void run(Options options) {
-    if (!options.plot.empty()) check_writable(options.plot);
+    check_files(options, {.reads = {options.config}, .writes = {options.plot}});
     std::ranges::sort(options.speed.depths);
     const BenchReport report = measure_on(options.thread_counts, options);
     if (!options.plot.empty()) {

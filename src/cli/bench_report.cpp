@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/cpu.h"
+#include "base/escape.h"
 #include "base/phase_times.h"
 #include "base/size.h"
 #include "cli/command.h"
@@ -120,9 +121,9 @@ void print_head(const BenchReport& report) {
                    threads_text(run.threads), limits.read_bytes_per_second / 1e9,
                    limits.bf16_flops / 1e9, limits.f32_flops / 1e9);
     }
-    fmt::print("model    {}, {:.2f} B parameters, {}\n", report.architecture,
+    fmt::print("model    {}, {:.2f} B parameters, {}\n", printable(report.architecture),
                static_cast<double>(report.num_parameters) / 1e9, report.dtype);
-    fmt::print("cache    {}\n", report.plan.empty() ? "uncompressed" : report.plan);
+    fmt::print("cache    {}\n", report.plan.empty() ? "uncompressed" : printable(report.plan));
     if (report.check) {
         const Perplexity& check = *report.check;
         fmt::print(

@@ -1,10 +1,10 @@
 #include <chrono>
 #include <cstdio>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/size.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "compress/calibration.h"
 #include "tokenizer/tokenizer.h"
@@ -49,7 +49,9 @@ void run(Options& options) {
         throw UsageError("give exactly one of --text, --self and --ids", "calibrate",
                          "see `lowkey calibrate --help`");
     }
-    check_writable(options.output);
+    std::vector<std::string> reads = options.text;
+    reads.push_back(options.ids);
+    check_files(options, {.reads = reads, .writes = {options.output}});
     const auto model = load_model(options);
     std::vector<std::vector<int32_t>> sequences;
     nlohmann::json settings = {{"seed", options.seed}};

@@ -6,12 +6,12 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/escape.h"
 #include "chat/conversation.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
-#include "engine/generation_config.h"
 
 namespace lowkey::cli {
 namespace {
@@ -24,9 +24,8 @@ constexpr char kHelp[] =
     "Ctrl-C stops an answer.\n";
 
 struct Options : CommonOptions {
-    std::string file;
-    std::string system;
-    GenerationOptions generation;
+    ChatFlags chat_flags;
+    GenerationFlags generation;
 };
 
 /// One conversation on standard input and output.
@@ -39,7 +38,7 @@ public:
           on_terminal_(isatty(STDIN_FILENO) != 0) {
         generation_.on_text = [this](std::string_view text) {
             ends_line_ = text.ends_with('\n');
-            print_now(text);
+            say(text);
         };
         generation_.should_stop = Interrupt::pressed;
     }
@@ -47,9 +46,9 @@ public:
     /// Until the input ends. Throws Error when a message was refused and nobody was there to see.
     void run() {
         LineReader lines(STDIN_FILENO);
-        if (on_terminal_) std::printf("/help lists the commands.\n");
+        if (on_terminal_) say("/help lists the commands.\n");
         while (!left_ && !Interrupt::pressed()) {
-            if (on_terminal_) print_now("> ");
+            if (on_terminal_) say("> ");
             const auto line = lines.next();
             if (!line) break;
             try {
@@ -57,9 +56,12 @@ public:
             } catch (const Error& error) {
                 ++num_refused_;
                 std::fprintf(stderr, "lowkey: error: %s\n", error.what());
+                turns_.push_back({{"prompt", *line}, {"error", error.what()}});
             }
         }
-        if (on_terminal_ && !left_) std::printf("\n");
+        if (on_terminal_ && !left_) say("\n");
+        if (options_.json)
+            print_json({{"turns", turns_}, {"sampling", to_json(generation_.sampling)}});
         if (!on_terminal_ && num_refused_ > 0) {
             throw Error("lines refused: " + std::to_string(num_refused_), "standard input",
                         "see the errors above");
@@ -67,6 +69,14 @@ public:
     }
 
 private:
+    /// To the person: with --json standard output is for one object, at the end.
+    void say(std::string_view text) const {
+        if (!options_.json) return print_now(text);
+        if (options_.quiet) return;
+        const std::string shown = printable(text, Lines::kMany);
+        std::fwrite(shown.data(), 1, shown.size(), stderr);
+    }
+
     void handle(const std::string& line) {
         const size_t space = std::min(line.find(' '), line.size());
         const std::string command = line.substr(0, space);
@@ -78,7 +88,7 @@ private:
         } else if (command == "/system") {
             conversation_.set_system(line.substr(std::min(space + 1, line.size())));
         } else if (command == "/help") {
-            std::printf("%s", kHelp);
+            say(kHelp);
         } else if (command.starts_with("/") && command.find('/', 1) == std::string::npos) {
             throw UsageError("unknown command", command, "see /help");
         } else {
@@ -91,8 +101,17 @@ private:
         ends_line_ = false;
         const Conversation::Turn turn = conversation_.say(text, generation_);
         Interrupt::clear();
-        if (!ends_line_) print_now("\n");
+        if (!ends_line_) say("\n");
         const Generation& result = turn.generation;
+        turns_.push_back({{"prompt", text},
+                          {"text", result.text},
+                          {"ids", result.ids},
+                          {"prompt_tokens", turn.reused_tokens + result.prompt_tokens},
+                          {"reused_tokens", turn.reused_tokens},
+                          {"finish_reason", finish_reason_name(result.finish_reason)},
+                          {"prefill_seconds", result.prefill_seconds},
+                          {"decode_seconds", result.decode_seconds},
+                          {"cache", to_json(result.cache)}});
         if (options_.verbose) {
             const int64_t prompt_tokens = turn.reused_tokens + result.prompt_tokens;
             std::fprintf(
@@ -115,28 +134,18 @@ private:
     bool ends_line_ = false;
     bool left_ = false;
     int num_refused_ = 0;
+    nlohmann::json turns_ = nlohmann::json::array();  ///< for --json
 };
 
-/// All that end an answer: the model's end tokens and the tokenizer's, which for chat models may
-/// differ.
-std::vector<int32_t> end_tokens(const Engine& engine, const Tokenizer& tokenizer) {
-    std::vector<int32_t> ids =
-        read_generation_config(*engine.model().weights().checkpoint, &tokenizer).eos_ids;
-    if (tokenizer.eos_id()) ids.push_back(*tokenizer.eos_id());
-    return ids;
-}
-
 void run(const Options& options) {
-    const std::string directory = model_directory(options.model);
-    const ChatTemplate chat_template = options.file.empty()
-                                           ? ChatTemplate::of_model(directory, false)
-                                           : ChatTemplate::from_file(options.file, directory);
+    const ChatTemplate chat_template = load_chat_template(options, options.chat_flags);
     const auto tokenizer = load_tokenizer(options);
     Engine engine = make_engine(load_model(options), options);
-    GenerationOptions generation = options.generation;
-    generation.eos_ids = end_tokens(engine, *tokenizer);
+    GenerationOptions generation =
+        generation_options(engine.model(), tokenizer.get(), options, options.generation,
+                           end_of_turn(chat_template, *tokenizer));
     Conversation conversation(engine, *tokenizer, chat_template);
-    conversation.set_system(options.system);
+    conversation.set_system(options.chat_flags.system);
     const Interrupt interrupt;
     Chat(conversation, options, std::move(generation)).run();
 }
@@ -151,17 +160,14 @@ void add_chat(CLI::App& program) {
         "Examples: lowkey chat MODEL --plan eigen.plan --system \"You are terse.\" --temperature "
         "0.7\n"
         "          printf 'Hello\\nAnd now in French\\n' | lowkey chat MODEL\n"
+        "With --json, standard output gets one object with all turns at the end, and what the "
+        "model says goes to standard error.\n"
         "On a terminal, /help lists the commands and Ctrl-C stops an answer; otherwise each line "
         "of standard input is a message.");
-    app->add_option("model", options->model,
-                    "Hugging Face directory, or `small` for the built-in model")
-        ->type_name("MODEL")
-        ->required();
+    add_model(*app, *options);
     add_run_flags(*app, *options);
     add_cache_flags(*app, *options);
-    app->add_option("--template", options->file, "a Jinja template (default: the model's)")
-        ->type_name("FILE");
-    app->add_option("--system", options->system, "the system message")->type_name("TEXT");
+    add_chat_flags(*app, options->chat_flags);
     add_generation_flags(*app, options->generation);
     app->callback([options] { run(*options); });
 }

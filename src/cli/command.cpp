@@ -1,15 +1,17 @@
 #include "cli/command.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "base/mapped_file.h"
+#include "base/escape.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/size.h"
@@ -83,31 +85,68 @@ void add_cache_flags(CLI::App& app, CommonOptions& options, std::vector<std::str
     add_pool_flags(app, options);
 }
 
-void add_generation_flags(CLI::App& app, GenerationOptions& generation) {
-    SamplingOptions& sampling = generation.sampling;
-    app.add_option("-n,--max-new-tokens", generation.max_new_tokens, "most tokens to generate")
+void add_generation_flags(CLI::App& app, GenerationFlags& flags) {
+    SamplingOverrides& sampling = flags.sampling;
+    app.add_option("-n,--max-new-tokens", flags.max_new_tokens, "most tokens to generate")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    app.add_option("--temperature", sampling.temperature, "0 takes the likeliest token")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    app.add_option("--temperature", sampling.temperature,
+                   "0 takes the likeliest token (default of this and the next: the model's "
+                   "generation_config.json; 0 where it does not ask for samples)")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--top-k", sampling.top_k, "choose from the k likeliest tokens; 0 is all")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--top-p", sampling.top_p, "... from the fewest that hold this probability")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+        ->check(CLI::Range(0.0, 1.0));
     app.add_option("--min-p", sampling.min_p, "... from those this share as likely as the first")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+        ->check(CLI::Range(0.0, 1.0));
     app.add_option("--repeat-penalty", sampling.repeat_penalty,
                    "make tokens that were there less likely; 1 is off")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
+        ->check(CLI::PositiveNumber);
     app.add_option("--seed", sampling.seed, "of the random choices")->capture_default_str();
-    app.add_option("--stop", generation.stop, "end before this text; may be given again")
+    app.add_option("--stop", flags.stop, "end before this text; may be given again")
         ->type_name("S")
         ->allow_extra_args(false);
+    app.add_flag("--ignore-eos", flags.ignore_eos, "go on after the model's end tokens");
+}
+
+GenerationOptions generation_options(const Model& model, const Tokenizer* tokenizer,
+                                     const CommonOptions& options, const GenerationFlags& flags,
+                                     std::optional<int32_t> end_of_turn) {
+    const GenerationConfig config = read_generation_config(*model.weights().checkpoint, tokenizer);
+    GenerationOptions how = config.options(flags.sampling);
+    how.max_new_tokens = flags.max_new_tokens;
+    how.stop = flags.stop;
+    if (end_of_turn) how.eos_ids.push_back(*end_of_turn);
+    if (flags.ignore_eos) how.eos_ids.clear();
+    if (options.verbose) {
+        std::fprintf(
+            stderr, "sampling: %s (the model's own: %s); ends at tokens: %s\n",
+            describe(how.sampling).c_str(), describe(config.sampling).c_str(),
+            how.eos_ids.empty() ? "none" : fmt::format("{}", fmt::join(how.eos_ids, ", ")).c_str());
+    }
+    return how;
+}
+
+nlohmann::json to_json(const SamplingOptions& sampling) {
+    return {{"temperature", sampling.temperature},
+            {"top_k", sampling.top_k},
+            {"top_p", sampling.top_p},
+            {"min_p", sampling.min_p},
+            {"repeat_penalty", sampling.repeat_penalty},
+            {"seed", sampling.seed}};
+}
+
+void add_chat_flags(CLI::App& app, ChatFlags& flags) {
+    app.add_option("--template", flags.file, "a Jinja chat template (default: the model's)")
+        ->type_name("FILE");
+    app.add_option("--system", flags.system, "the system message")->type_name("TEXT");
+}
+
+ChatTemplate load_chat_template(const CommonOptions& options, const ChatFlags& flags) {
+    const std::string directory = model_directory(options.model);
+    if (!flags.file.empty()) return ChatTemplate::from_file(flags.file, directory);
+    return ChatTemplate::of_model(directory, /*with_tools=*/false);
 }
 
 void apply_run_flags(const CommonOptions& options) {
@@ -131,7 +170,7 @@ std::shared_ptr<const Model> load_model(const CommonOptions& options) {
         const ModelConfig& config = model->config();
         std::fprintf(
             stderr, "%s: %lld layers, %lld heads, %lld KV heads of %lld; %s; %d threads of %s\n",
-            config.architecture.c_str(), static_cast<long long>(config.num_layers),
+            printable(config.architecture).c_str(), static_cast<long long>(config.num_layers),
             static_cast<long long>(config.num_heads), static_cast<long long>(config.num_kv_heads),
             static_cast<long long>(config.head_dim), options.dtype.c_str(), num_threads(),
             cpu_name().c_str());
@@ -205,11 +244,11 @@ std::vector<std::vector<int32_t>> read_ids(const std::string& path) {
     return out;
 }
 
-std::string read_text(const std::string& path) {
-    if (path == "-")
-        return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-    const MappedFile file(path);
-    return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+void print_now(std::string_view text) {
+    static const bool terminal = isatty(STDOUT_FILENO) != 0;
+    const std::string shown = terminal ? printable(text, Lines::kMany) : std::string(text);
+    std::fwrite(shown.data(), 1, shown.size(), stdout);
+    std::fflush(stdout);
 }
 
 void warn(const std::vector<std::string>& warnings) {
@@ -219,9 +258,14 @@ void warn(const std::vector<std::string>& warnings) {
     }
 }
 
-void print_now(std::string_view text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
+std::string describe(const CacheUsage& usage) {
+    const std::string bytes = format_bytes(usage.bytes_allocated);
+    const std::string full = format_bytes(usage.bytes_full);
+    if (usage.bytes_allocated <= usage.bytes_full)
+        return fmt::format("{} of {} ({:.1f} %)", bytes, full, 100 * usage.ratio());
+    // Of a short text, or of numbers larger than bf16.
+    return fmt::format("{} in whole pages of {} a head; the tokens alone, uncompressed in bf16: {}",
+                       bytes, format_bytes(kPageBytes), full);
 }
 
 nlohmann::json to_json(const CacheUsage& usage) {

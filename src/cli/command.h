@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/descriptor.h"
+#include "chat/chat_template.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
 #include "engine/generation_config.h"
@@ -49,9 +51,33 @@ void add_cache_flags(CLI::App& app, CommonOptions& options);
 /// The same with a --plan that may be given again, for commands that run several side by side.
 void add_cache_flags(CLI::App& app, CommonOptions& options, std::vector<std::string>& plans);
 
-/// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty, --seed,
-/// --stop. The defaults are what `generation` holds.
-void add_generation_flags(CLI::App& app, GenerationOptions& generation);
+/// What --temperature, -n and their like ask of a generation; the rest is the model's.
+struct GenerationFlags {
+    int64_t max_new_tokens = 64;
+    SamplingOverrides sampling = {};
+    std::vector<std::string> stop = {};
+    bool ignore_eos = false;
+};
+/// -n and how tokens are chosen: --temperature, --top-k, --top-p, --min-p, --repeat-penalty,
+/// --seed, --stop, --ignore-eos.
+void add_generation_flags(CLI::App& app, GenerationFlags& flags);
+/// How this model generates under these flags; `end_of_turn` is what a chat template writes behind
+/// an answer, which ends it, too. Says it on stderr with --verbose.
+GenerationOptions generation_options(const Model& model, const Tokenizer* tokenizer,
+                                     const CommonOptions& options, const GenerationFlags& flags,
+                                     std::optional<int32_t> end_of_turn = {});
+/// The `sampling` object of a generation's JSON.
+nlohmann::json to_json(const SamplingOptions& sampling);
+
+/// --template and --system, of commands that talk.
+struct ChatFlags {
+    std::string file;
+    std::string system;
+};
+void add_chat_flags(CLI::App& app, ChatFlags& flags);
+/// The template of --template, else the model's. Throws FileError where neither is there, and says
+/// what goes without.
+ChatTemplate load_chat_template(const CommonOptions& options, const ChatFlags& flags);
 
 /// Sets what holds for the whole process: the number of threads, the instruction set, and whether
 /// progress is shown. Comes before any computation.
@@ -77,13 +103,13 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const CommonOptions& options);
 /// Token ids [n] of a safetensors file's int64 tensor `input_ids`; as sequences [n_seq, length]
 /// when it has two dimensions. Throws FileError.
 std::vector<std::vector<int32_t>> read_ids(const std::string& path);
-/// A whole text file; "-" is standard input. Throws FileError.
-std::string read_text(const std::string& path);
-
 /// Says so on standard error, a line each; characters that could control a terminal are replaced.
 void warn(const std::vector<std::string>& warnings);
-/// Writes text to standard output at once, as it comes from a model.
+/// Writes text to standard output at once, as it comes from a model; where that is a terminal,
+/// without what would steer it.
 void print_now(std::string_view text);
+/// "8.00 MiB of 12.0 MiB (67 %)"; in other words where pages leave more room than tokens need.
+std::string describe(const CacheUsage& usage);
 /// The `cache` object of every command's JSON.
 nlohmann::json to_json(const CacheUsage& usage);
 /// Prints exactly one JSON object on stdout.

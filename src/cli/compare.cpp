@@ -4,9 +4,11 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/escape.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/comparison_output.h"
 #include "cli/haystack.h"
@@ -58,7 +60,7 @@ std::string hash_of_file(const std::string& path) {
 std::vector<std::string> row_names(const std::vector<std::string>& plans) {
     std::vector<std::string> names = {"full"};
     for (const std::string& plan : plans) {
-        const std::string stem = std::filesystem::path(plan).stem().string();
+        const std::string stem = printable(std::filesystem::path(plan).stem().string());
         std::string name = stem;
         for (int n = 2; std::find(names.begin(), names.end(), name) != names.end(); ++n)
             name = fmt::format("{} ({})", stem, n);
@@ -198,6 +200,10 @@ void describe(const Options& options, const Inputs& inputs, const std::string& c
 
 void run(const Options& options, const CLI::App& app) {
     const ReportFiles files(options.output);
+    std::vector<std::string> reads = options.plans;
+    reads.insert(reads.end(), {options.text, options.haystack, options.data});
+    check_files(options, {.reads = reads,
+                          .writes = {files.html, files.markdown, files.json, options.resume}});
     const auto tokenizer = load_tokenizer(options);
     const auto model = load_model(options);
     const Inputs inputs = read_inputs(options, *tokenizer, *model);

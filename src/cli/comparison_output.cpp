@@ -28,7 +28,6 @@ ReportFiles::ReportFiles(const std::string& html_path) : html(html_path) {
     }
     markdown = std::filesystem::path(path).replace_extension(".md").string();
     json = std::filesystem::path(path).replace_extension(".json").string();
-    for (const std::string& file : {html, markdown, json}) check_writable(file);
 }
 
 void ReportFiles::write(const ComparisonReport& report) const {

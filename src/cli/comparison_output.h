@@ -18,8 +18,7 @@ struct ReportFiles {
     std::string markdown;
     std::string json;
 
-    /// Throws UsageError unless the name ends in .html, FileError when one of the three cannot be
-    /// written.
+    /// Throws UsageError unless the name ends in .html.
     explicit ReportFiles(const std::string& html_path);
     /// Writes all three, each whole or not at all. Throws FileError.
     void write(const ComparisonReport& report) const;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/comparison_output.h"
 #include "cli/item_run.h"
@@ -33,6 +34,25 @@ constexpr int64_t kWindow = 256;     // that razor and streaming keep of the new
 constexpr double kRetrieval = 0.25;  // share of the heads that razor keeps whole
 constexpr const char* kPrompt = "The old man opened the letter and read it";
 
+/// Makes the folder, and sees that all which the demo writes there can be written.
+void prepare_folder(const Options& options) {
+    std::error_code error;
+    std::filesystem::create_directories(options.output, error);
+    if (error) {
+        throw FileError("cannot make the folder", options.output + " (" + error.message() + ")",
+                        "name another one");
+    }
+    CommandFiles files;
+    for (const char* name :
+         {"model.stats", "razor.plan", "streaming.plan", "report.html", "report.md", "report.json"})
+        files.writes.push_back(fmt::format("{}/{}", options.output, name));
+    for (const double keep : options.keeps)
+        files.writes.push_back(fmt::format("{}/eigen-{:g}.plan", options.output, keep));
+    files.writes.push_back(
+        fmt::format("{}/razor-eigen-{:g}.plan", options.output, options.keeps.front()));
+    check_files(options, files);
+}
+
 /// A plan of the demo, and where it was written.
 struct DemoPlan {
     Contestant contestant;
@@ -48,7 +68,6 @@ public:
           start_(document_start(*tokenizer_, *model_)) {}
 
     void run() {
-        std::filesystem::create_directories(options_.output);
         const ReportFiles files(options_.output + "/report.html");
         say_what_it_is();
         const CalibrationStats stats = learn();
@@ -194,7 +213,10 @@ void add_demo(CLI::App& program) {
         ->capture_default_str();
     app->add_option("-o,--output", options->output, "folder for plans and report")
         ->capture_default_str();
-    app->callback([options] { Demo(*options).run(); });
+    app->callback([options] {
+        prepare_folder(*options);
+        Demo(*options).run();
+    });
 }
 
 }  // namespace lowkey::cli

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
 #include "cli/plan_results.h"
@@ -20,6 +21,7 @@ struct Options : CommonOptions {
 };
 
 void run(const Options& options) {
+    check_files(options, {.reads = {options.data}, .writes = {options.resume}});
     const LongBenchData data = read_longbench(options.data, options.limit);
     const auto tokenizer = load_tokenizer(options);
     const auto model = load_model(options);

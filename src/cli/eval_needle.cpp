@@ -2,6 +2,7 @@
 
 #include "base/atomic_file.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/haystack.h"
 #include "cli/item_run.h"
@@ -75,7 +76,9 @@ void plot(const Options& options, const std::vector<NeedleResult>& results) {
 }
 
 void run(const Options& options) {
-    if (!options.plot.empty()) check_writable(options.plot);
+    std::vector<std::string> reads = options.plans;
+    reads.push_back(options.haystack);
+    check_files(options, {.reads = reads, .writes = {options.plot, options.resume}});
     const auto texts = read_haystack(options.haystack);
     const auto tokenizer = load_tokenizer(options);
     std::vector<Engine> engines = make_engines(load_model(options), options, options.plans);

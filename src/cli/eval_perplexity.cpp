@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/progress.h"
-#include "base/size.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
 #include "cli/plan_results.h"
@@ -88,9 +88,7 @@ void print_table(const Perplexity& result) {
     std::printf("scored       %lld tokens in %lld windows: %s\n",
                 static_cast<long long>(result.tokens), static_cast<long long>(result.windows),
                 windows_scored(result.prefill).c_str());
-    std::printf("cache        %s of %s (%.1f %%)\n",
-                format_bytes(result.cache.bytes_allocated).c_str(),
-                format_bytes(result.cache.bytes_full).c_str(), 100 * result.cache.ratio());
+    std::printf("cache        %s\n", describe(result.cache).c_str());
     if (result.reference) {
         const ReferenceComparison& reference = *result.reference;
         std::printf(
@@ -150,6 +148,9 @@ nlohmann::json result_json(const Perplexity& result) {
 }
 
 void run(const Options& options) {
+    std::vector<std::string> reads = options.plans;
+    reads.insert(reads.end(), {options.text, options.ids});
+    check_files(options, {.reads = reads, .writes = {options.resume}});
     const Tokens tokens = read_tokens(options);
     const auto windows = read_windows(options, tokens.texts);
     const auto model = load_model(options);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/haystack.h"
 #include "cli/item_run.h"
@@ -51,6 +52,7 @@ nlohmann::json result_json(const RulerResult& result) {
 }
 
 void run(const Options& options) {
+    check_files(options, {.reads = {options.haystack}, .writes = {options.resume}});
     const auto sentences = read_sentences(options);
     const auto tokenizer = load_tokenizer(options);
     const auto model = load_model(options);

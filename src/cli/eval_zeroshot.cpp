@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "cli/item_run.h"
 #include "cli/plan_results.h"
@@ -51,6 +52,7 @@ nlohmann::json result_json(const ZeroshotTask& task, const ZeroshotResult& resul
 }
 
 void run(const Options& options) {
+    check_files(options, {.reads = {options.data}, .writes = {options.resume}});
     const ZeroshotTask& task = zeroshot_task(options.task);
     const auto items = read_zeroshot_items(task, options.data, options.limit);
     const auto tokenizer = load_tokenizer(options);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "base/escape.h"
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -14,7 +15,7 @@ namespace lowkey::cli {
 namespace {
 
 void print_row(const char* name, const std::string& value) {
-    std::printf("%-24s %s\n", name, value.c_str());
+    std::printf("%-24s %s\n", name, printable(value).c_str());
 }
 
 /// "rotary, base 10000", "ALiBi", "learned"
@@ -71,6 +72,7 @@ void run(const Options& options) {
     const std::string& architecture =
         config.architecture.empty() ? config.model_type : config.architecture;
     const int64_t parameters = checkpoint.num_parameters();
+    const SamplingOptions sampling = read_generation_config(checkpoint).sampling;
     if (options.json) {
         return print_json({{"architecture", architecture},
                            {"model_type", config.model_type},
@@ -86,6 +88,7 @@ void run(const Options& options) {
                            {"sliding_windows", config.sliding_windows},
                            {"parameters", parameters},
                            {"kv_bytes_per_token", config.kv_bytes_per_token()},
+                           {"sampling", to_json(sampling)},
                            {"quantization", weights.quantization},
                            {"fingerprint", weights.fingerprint},
                            {"verified", options.verify}});
@@ -107,6 +110,7 @@ void run(const Options& options) {
     print_row("KV cache, uncompressed",
               fmt::format("{} per token, {} for the whole context", format_bytes(per_token),
                           format_bytes(per_token * context)));
+    print_row("sampling", describe(sampling));
     if (!weights.quantization.empty()) print_row("quantization", weights.quantization);
     print_row("fingerprint",
               weights.fingerprint + (options.verify ? " (of all bytes, all finite)"

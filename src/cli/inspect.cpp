@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "base/atomic_file.h"
-#include "base/size.h"
+#include "base/escape.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "compress/plan_file.h"
 #include "report/heat_map.h"
@@ -27,7 +28,7 @@ struct Options {
 /// "dense", or the codec with its rank: "low_rank 38".
 std::string describe(const CodecSpec& spec) {
     const auto encode = spec.tensors.find("encode");
-    if (encode == spec.tensors.end()) return spec.name;
+    if (encode == spec.tensors.end()) return printable(spec.name);
     return fmt::format("{} {}", spec.name, encode->second->dim(1));
 }
 
@@ -55,7 +56,7 @@ std::string describe(const TokenPolicySpec& policy) {
             },
             value);
     }
-    return text;
+    return printable(text);
 }
 
 /// Heads that share a policy are named together: the same words for every head tell nothing.
@@ -151,11 +152,11 @@ void print(const PlanFile& file, int64_t context) {
     const bool exact = file.plan.prefill_attention == PrefillAttention::kExact;
     fmt::print(
         "method            {}\nmodel             {}\nprefill attention {}\nsettings          {}\n",
-        file.method, file.fingerprint, exact ? "exact" : "compressed", file.settings.dump());
+        printable(file.method), printable(file.fingerprint), exact ? "exact" : "compressed",
+        printable(file.settings.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
     print_policies(file.plan);
-    fmt::print("cache             {} of {} at {} tokens ({:.1f} %)\n\n",
-               format_bytes(bytes.allocated), format_bytes(bytes.full), context,
-               100.0 * static_cast<double>(bytes.allocated) / static_cast<double>(bytes.full));
+    fmt::print("cache at {:<9}{}\n\n", context,
+               cli::describe(CacheUsage{.bytes_allocated = bytes.allocated, .bytes_full = bytes.full}));
     fmt::print(
         "layer  head  sinks  keys                               values                             "
         "layer error\n");
@@ -178,6 +179,7 @@ void print(const PlanFile& file, int64_t context) {
 }
 
 void run(const Options& options) {
+    check_files({}, {.reads = {options.plan}, .writes = {options.plot}});
     const PlanFile file = read_plan(options.plan);
     if (!options.plot.empty()) plot(file, options);
     if (options.json) {

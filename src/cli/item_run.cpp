@@ -76,8 +76,7 @@ std::vector<Engine*> pointers_to(std::vector<Engine>& engines) {
 }
 
 void print_cache(const CacheUsage& cache, const char* when) {
-    fmt::print("cache        {} of {} ({:.1f} %) {}\n", format_bytes(cache.bytes_allocated),
-               format_bytes(cache.bytes_full), 100 * cache.ratio(), when);
+    fmt::print("cache        {} {}\n", describe(cache), when);
 }
 
 }  // namespace lowkey::cli

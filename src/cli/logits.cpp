@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/size.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "io/safetensors.h"
 
@@ -19,7 +19,7 @@ struct Options : CommonOptions {
 };
 
 void run(const Options& options) {
-    check_writable(options.output);
+    check_files(options, {.reads = {options.ids}, .writes = {options.output}});
     const auto sequences = read_ids(options.ids);
     const std::vector<int32_t>& ids = sequences.front();
     if (sequences.size() != 1 || ids.empty()) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/escape.h"
 #include "cli/commands.h"
 
 namespace {
@@ -48,11 +49,11 @@ int run(int argc, char** argv) {
         const std::string what =
             unknown.empty() ? error.what() : "unknown command: " + unknown.front();
         std::fprintf(stderr, "lowkey: error: %s; see `lowkey --help` and `lowkey COMMAND --help`\n",
-                     what.c_str());
+                     lowkey::printable(what).c_str());
         return 2;
     } catch (const CLI::Error& error) {
         std::fprintf(stderr, "lowkey: error: %s; see `lowkey --help` and `lowkey COMMAND --help`\n",
-                     error.what());
+                     lowkey::printable(error.what()).c_str());
         return 2;
     } catch (const lowkey::UsageError& error) {
         std::fprintf(stderr, "lowkey: error: %s\n", error.what());
@@ -65,7 +66,7 @@ int run(int argc, char** argv) {
                      "lowkey: error: out of memory; use a shorter context or a smaller model\n");
         return 1;
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "lowkey: error: %s\n", error.what());
+        std::fprintf(stderr, "lowkey: error: %s\n", lowkey::printable(error.what()).c_str());
         return 1;
     }
 }

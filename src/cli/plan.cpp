@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <optional>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/command_files.h"
 #include "cli/commands.h"
 #include "compress/compose.h"
 #include "compress/planner.h"
@@ -131,7 +131,9 @@ void warn_of_small_windows(const PlanFile& file) {
 
 void run(Options& options) {
     find_model(options, options.compose, 2);
-    check_writable(options.output);
+    std::vector<std::string> reads = options.compose;
+    reads.insert(reads.end(), {options.stats, options.ids});
+    check_files(options, {.reads = reads, .writes = {options.output}});
     if (options.method.empty() == options.compose.empty()) {
         throw UsageError("give either --method or --compose", "plan",
                          "--method razor makes a plan, --compose A.plan B.plan joins two");

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/escape.h"
 #include "cli/command.h"
 
 namespace lowkey::cli {
@@ -33,7 +34,7 @@ void print_by_plan(const std::vector<Result>& results, const std::vector<std::st
         return;
     }
     for (size_t i = 0; i < results.size(); ++i) {
-        fmt::print("{}{}\n", i > 0 ? "\n" : "", plans[i]);
+        fmt::print("{}{}\n", i > 0 ? "\n" : "", printable(plans[i]));
         print_table(results[i]);
     }
 }

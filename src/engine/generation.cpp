@@ -110,12 +110,18 @@ Generation generate(Engine& engine, SequenceCache& sequence, const Tokenizer* to
                     std::span<const int32_t> prompt, const GenerationOptions& options) {
     Generation result;
     result.prompt_tokens = static_cast<int64_t>(prompt.size());
+    result.sampling = options.sampling;
     Sampler sampler(options.sampling);
     TextOutput output(tokenizer, options);
     const int64_t limit = admit(engine, sequence, result.prompt_tokens, options.max_new_tokens);
 
+    std::vector<int32_t> own;
+    std::vector<int32_t>& tokens = options.tokens != nullptr ? *options.tokens : own;
+    const int64_t before = sequence.num_tokens();
     auto start = Clock::now();
     std::optional<Tensor> logits = run_prompt(engine, sequence, prompt, options.should_stop);
+    const auto computed = prompt.first(static_cast<size_t>(sequence.num_tokens() - before));
+    tokens.insert(tokens.end(), computed.begin(), computed.end());
     result.prefill_seconds = seconds_since(start);
     if (!logits) {
         result.finish_reason = FinishReason::kInterrupted;
@@ -126,7 +132,6 @@ Generation generate(Engine& engine, SequenceCache& sequence, const Tokenizer* to
     start = Clock::now();
     result.finish_reason =
         limit < options.max_new_tokens ? FinishReason::kContext : FinishReason::kLength;
-    std::vector<int32_t> tokens(prompt.begin(), prompt.end());
     while (static_cast<int64_t>(result.ids.size()) < limit) {
         if (!result.ids.empty() && options.should_stop && options.should_stop()) {
             result.finish_reason = FinishReason::kInterrupted;

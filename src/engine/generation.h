@@ -18,7 +18,10 @@ class Tokenizer;
 /// What to generate, and when to stop.
 struct GenerationOptions {
     int64_t max_new_tokens = 64;
-    SamplingOptions sampling = {};       ///< its penalty counts this prompt and what follows it
+    SamplingOptions sampling = {};  ///< its penalty counts all tokens of the sequence
+    /// The sequence's tokens so far, as far as the penalty is to count them; the prompt and what is
+    /// generated join them, also when the generation ends by an exception. May be null.
+    std::vector<int32_t>* tokens = nullptr;
     std::vector<int32_t> eos_ids = {};   ///< any of them ends the generation
     std::vector<std::string> stop = {};  ///< so does any of these, found in the text
     /// Gets the text as it comes, in whole UTF-8 characters. May throw; the generation then ends.

@@ -71,7 +71,7 @@ std::string differences(const json& there, const json& now) {
 }  // namespace
 
 Journal::Journal(const std::string& path, const json& settings) : path_(path) {
-    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd_ < 0) fail("cannot open file");
     try {
         if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {

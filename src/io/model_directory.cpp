@@ -30,11 +30,49 @@ std::vector<fs::path> possible_prefixes() {
     return prefixes;
 }
 
+/// "Qwen/Qwen2.5-0.5B", as models are called on the Hugging Face hub
+bool is_hub_name(const std::string& model) {
+    constexpr char kNameChars[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    const size_t slash = model.find('/');
+    if (slash == 0 || slash == std::string::npos || slash + 1 == model.size()) return false;
+    if (model[0] == '.' || model[slash + 1] == '.') return false;
+    return model.find_first_not_of(kNameChars) == slash &&
+           model.find_first_not_of(kNameChars, slash + 1) == std::string::npos;
+}
+
+/// Says why this is no model's directory, and how to come by one.
+[[noreturn]] void refuse(const std::string& model) {
+    std::error_code ignored;
+    const fs::path path(model);
+    const bool gguf = path.extension() == ".gguf";
+    if (gguf) {
+        throw UnsupportedError("MODEL is a GGUF file, which lowkey does not read yet", model,
+                               "give the Hugging Face directory that it was made of "
+                               "(config.json, *.safetensors, tokenizer.json)");
+    }
+    if (fs::exists(path, ignored)) {
+        const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+        throw FileError("MODEL is a file, not a directory", model,
+                        "give the folder with config.json and *.safetensors, perhaps " + folder);
+    }
+    if (is_hub_name(model)) {
+        throw FileError("no such directory", model,
+                        "if this is a model of the Hugging Face hub, download it first: "
+                        "`huggingface-cli download " +
+                            model + " --local-dir " + path.filename().string() +
+                            "`, then give that folder");
+    }
+    throw FileError("no such directory", model,
+                    "give a Hugging Face directory, or `small` for the built-in model");
+}
+
 }  // namespace
 
 std::string model_directory(const std::string& model) {
     std::error_code ignored;
-    if (model != "small" || fs::exists(model, ignored)) return model;
+    if (fs::is_directory(model, ignored)) return model;
+    if (model != "small" || fs::exists(model, ignored)) refuse(model);
     const fs::path installed = fs::path(LOWKEY_DATA_DIRECTORY) / "models" / model;
     std::vector<fs::path> places;
     for (const fs::path& prefix : possible_prefixes())

@@ -97,6 +97,38 @@ TEST_F(ApiSession, GeneratesAsTheProgramDoes) {
     EXPECT_EQ(streamed, got.text);
 }
 
+TEST_F(ApiSession, SamplesAndStopsAsTheModelSays) {
+    const std::string directory = copy_of("llama-gqa-tied");
+    static_cast<void>(file("model/generation_config.json",
+                           R"({"do_sample": true, "temperature": 2, "repetition_penalty": 1.3})"));
+    const api::Model model =
+        api::Model::load(directory, {.dtype = api::Precision::kF32, .max_context = 1000});
+    EXPECT_EQ(model.info().sampling.temperature, 2);
+    EXPECT_EQ(model.info().sampling.top_k, 50);
+    api::Session own(model);
+    const Generation as_model = own.generate(some_ids(20), {.max_new_tokens = 8});
+    EXPECT_EQ(as_model.sampling.temperature, 2);
+    api::Session asking(tiny_);
+    const Generation as_asked = asking.generate(
+        some_ids(20),
+        {.max_new_tokens = 8, .sampling = {.temperature = 2, .top_k = 50, .repeat_penalty = 1.3}});
+    EXPECT_EQ(as_model.ids, as_asked.ids);
+}
+
+TEST_F(ApiSession, ThePenaltyCountsAllTokensHoweverTheyCame) {
+    const std::vector<int32_t> ids = some_ids(40);
+    const api::GenerationOptions options{
+        .max_new_tokens = 5, .sampling = {.repeat_penalty = 1.5}, .stop_at_eos = false};
+    api::Session whole(tiny_);
+    const Generation want = whole.generate(ids, options);
+    api::Session parts(tiny_, {.num_sequences = 2});
+    static_cast<void>(parts.prefill(std::span(ids).first(30)));
+    static_cast<void>(parts.decode(ids[30]));
+    api::Session fork = parts.fork();
+    EXPECT_EQ(fork.generate(std::span(ids).subspan(31), options).ids, want.ids);
+    EXPECT_EQ(whole.generate(std::vector<int32_t>{5}, options).ids.size(), 5);
+}
+
 TEST_F(ApiSession, GoesOnFromWhatItGenerated) {
     api::Session session(tiny_);
     const std::vector<int32_t> prompt = some_ids(20);

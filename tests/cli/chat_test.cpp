@@ -90,6 +90,59 @@ TEST_F(ChatCommand, NeedsATemplate) {
                 AllOf(HasSubstr("the model has no chat template"), HasSubstr("--template FILE")));
 }
 
+TEST_F(ChatCommand, JsonHoldsAllTurns) {
+    const Result result = run(command({"-n", "3", "--json"}), "Once upon\n/nonsense\nAnd then\n");
+    EXPECT_EQ(result.exit_code, 1) << "a line was refused";
+    const nlohmann::json json = result.json();
+    ASSERT_EQ(json.at("turns").size(), 3);
+    const nlohmann::json& first = json.at("turns")[0];
+    EXPECT_EQ(first.at("prompt"), "Once upon");
+    EXPECT_EQ(first.at("text"), continued("Once upon\n", "3"));
+    EXPECT_EQ(first.at("ids").size(), 3);
+    EXPECT_EQ(first.at("finish_reason"), "length");
+    EXPECT_THAT(json.at("turns")[1].at("error").get<std::string>(), HasSubstr("/nonsense"));
+    EXPECT_EQ(json.at("sampling").at("temperature"), 0);
+    EXPECT_THAT(result.err, HasSubstr(first.at("text").get<std::string>()));
+}
+
+TEST_F(ChatCommand, OneQuestionIsAskedByGenerate) {
+    const nlohmann::json asked = json_of({"generate", "small", "--chat", "--template", template_,
+                                          "--system", "Be", "-p", "Hello", "-n", "4"});
+    EXPECT_EQ(asked.at("text"), continued("Be\nHello\n", "4"));
+    EXPECT_EQ(run({"generate", "small", "-p", "a", "--system", "b"}).exit_code, 2);
+    EXPECT_THAT(refusal({"generate", "small", "--chat", "-p", "a"}, 1),
+                AllOf(HasSubstr("the model has no chat template"), HasSubstr("Instruct")));
+}
+
+// One place decides how a model samples and stops: all ways to generate agree.
+TEST_F(ChatCommand, SamplesAndStopsAsTheModelSays) {
+    std::filesystem::copy(LOWKEY_SMALL_MODEL, path("m"));
+    std::filesystem::remove(path("m/generation_config.json"));
+    const auto id = json_of({"tokenize", "small", "--text", " the", "--no-special"}).at("ids")[0];
+    const nlohmann::json config = {{"do_sample", true},
+                                   {"temperature", 0.9},
+                                   {"top_k", 40},
+                                   {"repetition_penalty", 1.2},
+                                   {"eos_token_id", id}};
+    static_cast<void>(file("m/generation_config.json", config.dump()));
+    const nlohmann::json own = json_of({"generate", path("m"), "-p", "Once upon\n", "-n", "60"});
+    const nlohmann::json same =
+        json_of({"generate", "small", "-p", "Once upon\n", "-n", "60", "--temperature", "0.9",
+                 "--top-k", "40", "--repeat-penalty", "1.2", "--stop", " the"});
+    EXPECT_EQ(own.at("sampling"), same.at("sampling"));
+    EXPECT_EQ(own.at("finish_reason"), "eos");
+    EXPECT_EQ(own.at("ids").back(), id);
+    EXPECT_EQ(own.at("ids"), same.at("ids"));
+    const Result chat =
+        run({"chat", path("m"), "--template", template_, "-n", "60", "--json"}, "Once upon\n");
+    EXPECT_EQ(chat.json().at("turns")[0].at("ids"), own.at("ids"));
+    EXPECT_EQ(json_of({"generate", path("m"), "-p", "Once upon\n", "-n", "4", "--temperature", "0",
+                       "--repeat-penalty", "1", "--ignore-eos"})
+                  .at("ids"),
+              json_of({"generate", "small", "-p", "Once upon\n", "-n", "4"}).at("ids"))
+        << "flags win";
+}
+
 /// The program with its input and output in pipes, to be interrupted.
 class RunningChat {
 public:

@@ -39,7 +39,7 @@ def main():
     failures = 0
     for prompt in PROMPTS:
         command = [args.lowkey, "generate", args.model, "-p", prompt, "-n", str(args.tokens),
-                   "--dtype", "f32", "--threads", str(args.threads), "--json", "--quiet"]
+                   "--temperature", "0", "--dtype", "f32", "--threads", str(args.threads), "--json", "--quiet"]
         ours = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         ids = tokenizer(prompt, return_tensors="pt").input_ids
         with torch.no_grad():
