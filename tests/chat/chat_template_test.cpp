@@ -114,13 +114,18 @@ TEST_F(ModelTemplate, SpecialTokensAreVariables) {
         "tokenizer_config.json",
         R"({"bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>", "unk_token": null})");
     write("special_tokens_map.json", R"({"eos_token": "<other>", "pad_token": "<pad>"})");
-    EXPECT_EQ(rendered(), "<s>|</s>|<pad>|False");
+    // Without an added_tokens_decoder, the older file wins.
+    EXPECT_EQ(rendered(), "<s>|<other>|<pad>|False");
 
     ChatTemplate other = ChatTemplate::from_file(file("other.jinja", all), directory());
     other.set_special_token("bos_token", "<b>");
-    EXPECT_EQ(other.render(request()), "<b>|</s>|<pad>|False");
+    EXPECT_EQ(other.render(request()), "<b>|<other>|<pad>|False");
     const ChatTemplate bare = ChatTemplate::from_file(path("other.jinja"), "");
     EXPECT_EQ(bare.render(request()), "|||False");
+
+    write("tokenizer_config.json",
+          R"({"bos_token": "<s>", "eos_token": "</s>", "added_tokens_decoder": {}})");
+    EXPECT_EQ(rendered(), "<s>|</s>||False");
 }
 
 TEST_F(ModelTemplate, VariablesAreAsTransformersPassesThem) {
