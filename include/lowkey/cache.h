@@ -32,12 +32,15 @@ struct TokenPolicySpec {
 /// hold of them. Decoding goes through the cache in either mode.
 enum class PrefillAttention { kExact, kCompressed };
 
-/// What a cache takes, counted from the pages that it holds.
+/// What a sequence's cache takes, counted from the pages that it holds.
 struct CacheUsage {
-    int64_t bytes_allocated = 0;  ///< bytes of pages in use, of all sequences that share them
+    int64_t bytes_allocated = 0;  ///< bytes of the sequence's pages, those it shares included
     int64_t bytes_full = 0;  ///< uncompressed: 2 · layers · kv_heads · head_dim · tokens · 2
     int64_t tokens = 0;      ///< of the sequence
-    int64_t peak_bytes = 0;  ///< most bytes of pages ever in use at a time
+    /// Most bytes that held keys and values at a time, of all sequences of the budget and of
+    /// prompts that attend exactly, since the last generation began.
+    int64_t peak_bytes = 0;
+    int64_t pool_bytes = 0;  ///< of pages in use, of all sequences of the budget
     /// bytes_allocated / bytes_full; 0 without tokens.
     [[nodiscard]] double ratio() const {
         return bytes_full > 0

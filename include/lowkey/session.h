@@ -18,7 +18,7 @@ namespace lowkey::api {
 
 /// How a session runs.
 struct SessionOptions {
-    /// Hard limit of the cache of a session and its forks, in bytes; 0: what `num_sequences`
+    /// Hard limit of all keys and values of a session and its forks, in bytes; 0: what `num_sequences`
     /// sequences of the model's max_context take at most.
     int64_t kv_budget_bytes = 0;
     /// Prompt tokens that are computed at a time: bounds the memory of a prefill.
@@ -81,7 +81,7 @@ public:
 
     /// Tokens appended so far: prompts and what was generated.
     [[nodiscard]] int64_t num_tokens() const;
-    /// What the cache takes. Pages are those of this session and its forks; `tokens` are those in
+    /// What the cache takes. `pool_bytes` and the peak count the forks, too; `tokens` are those in
     /// the cache, which the last generated token joins when the session goes on.
     [[nodiscard]] CacheUsage usage() const;
     /// Throws, as generate() would, UsageError or BudgetError when a prompt of so many tokens and

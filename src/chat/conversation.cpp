@@ -14,38 +14,50 @@ std::vector<int32_t> Conversation::prompt() const {
     return chat_prompt(template_, tokenizer_, messages);
 }
 
+int64_t Conversation::reuse(const std::vector<int32_t>& prompt) {
+    // At least one token must be new: its logits are what the answer begins with.
+    const size_t most = prompt.empty() ? 0 : std::min(cached_.size(), prompt.size() - 1);
+    const auto common = static_cast<size_t>(
+        std::mismatch(cached_.begin(), cached_.begin() + static_cast<std::ptrdiff_t>(most),
+                      prompt.begin())
+            .first -
+        cached_.begin());
+    // What the template leaves out of the history (thoughts, say) is cut off; what a head has
+    // forgotten does not come back.
+    if (common > 0 && sequence_->truncate(static_cast<int64_t>(common))) {
+        cached_.resize(common);
+        return static_cast<int64_t>(common);
+    }
+    sequence_.reset();  // first: the budget may hold only one
+    cached_.clear();
+    sequence_ = engine_.new_sequence();
+    return 0;
+}
+
 Generation Conversation::answer(const std::vector<int32_t>& prompt,
                                 const GenerationOptions& options, Turn& turn) {
-    // At least one token must be new: its logits are what the answer begins with.
-    const bool continues = sequence_ != nullptr && prompt.size() > cached_.size() &&
-                           std::equal(cached_.begin(), cached_.end(), prompt.begin());
-    turn.restarted = !continues && !cached_.empty();
-    turn.reused_tokens = continues ? static_cast<int64_t>(cached_.size()) : 0;
-    if (!continues) {
-        sequence_.reset();  // first: the budget may hold only one
-        cached_.clear();
-        sequence_ = engine_.new_sequence();
-    }
-    Generation result;
+    const auto cached = static_cast<int64_t>(cached_.size());
+    turn.reused_tokens = reuse(prompt);
+    turn.restarted = turn.reused_tokens < cached;
+    // What the cache held already is no reason to sample otherwise: the penalty counts it, too.
+    std::vector<int32_t> tokens(prompt.begin(), prompt.begin() + turn.reused_tokens);
+    GenerationOptions own = options;
+    own.tokens = &tokens;
+    // Whatever ends it, the cache holds whole steps of this, which are kept.
+    const auto keep = [&] {
+        tokens.resize(static_cast<size_t>(sequence_->num_tokens()));
+        cached_.swap(tokens);
+    };
     try {
-        // What the cache held already is no reason to sample otherwise.
-        std::vector<int32_t> tokens = cached_;
-        GenerationOptions with_tokens = options;
-        with_tokens.tokens = &tokens;
-        result = generate(engine_, *sequence_, &tokenizer_,
-                          std::span(prompt).subspan(cached_.size()), with_tokens);
+        Generation result =
+            generate(engine_, *sequence_, &tokenizer_,
+                     std::span(prompt).subspan(static_cast<size_t>(turn.reused_tokens)), own);
+        keep();
+        return result;
     } catch (...) {
-        // What was refused before it began left the cache as it was.
-        if (sequence_->num_tokens() != static_cast<int64_t>(cached_.size())) {
-            sequence_.reset();
-            cached_.clear();
-        }
+        keep();
         throw;
     }
-    cached_ = prompt;
-    cached_.insert(cached_.end(), result.ids.begin(), result.ids.end());
-    cached_.resize(static_cast<size_t>(sequence_->num_tokens()));
-    return result;
 }
 
 void Conversation::check_fits(const std::vector<int32_t>& prompt) const {

@@ -13,7 +13,8 @@
 namespace lowkey {
 
 /// A conversation with a model. Its cache is kept between turns: what the template writes anew
-/// each time is computed only where it differs from what the cache holds. One thread at a time.
+/// each time is computed only from where it differs from what the cache holds, as long as no head
+/// has forgotten something before that; then from the start. One thread at a time.
 class Conversation {
 public:
     /// All must outlive it.
@@ -24,13 +25,14 @@ public:
     struct Turn {
         Generation generation;
         int64_t reused_tokens = 0;  ///< of the prompt: those the cache held
-        bool restarted = false;     ///< the cache held something else and was dropped
+        bool restarted = false;     ///< the cache held something else, from there on or altogether
     };
 
     /// Says something and lets the model answer; both become part of the conversation, an
     /// interrupted answer as far as it came (with its question it is left out where it is empty).
     /// Throws what ChatTemplate::render() and generate() throw, and UsageError when the
-    /// conversation has outgrown the context; it is then as before.
+    /// conversation has outgrown the context; it is then as before, but for the cache, which keeps
+    /// the whole steps that were taken.
     Turn say(const std::string& text, const GenerationOptions& options);
 
     /// The message that goes first; empty for none. The rest stays.
@@ -43,6 +45,9 @@ public:
 private:
     [[nodiscard]] std::vector<int32_t> prompt() const;
     void check_fits(const std::vector<int32_t>& prompt) const;
+    /// Cuts the cache back to what a prompt begins with, or begins a new one; how many tokens of the
+    /// prompt it then holds.
+    int64_t reuse(const std::vector<int32_t>& prompt);
     Generation answer(const std::vector<int32_t>& prompt, const GenerationOptions& options,
                       Turn& turn);
 

@@ -61,7 +61,8 @@ void add_run_flags(CLI::App& app, CommonOptions& options) {
 namespace {
 
 void add_pool_flags(CLI::App& app, CommonOptions& options) {
-    app.add_option("--kv-budget", options.kv_budget, "hard limit of the KV cache, as 512MiB");
+    app.add_option("--kv-budget", options.kv_budget,
+                   "hard limit of all keys and values, as 512MiB");
     app.add_option("--chunk,--prefill-chunk", options.prefill_chunk,
                    "prompt tokens that are computed at a time")
         ->check(CLI::Range(int64_t{1}, kMaxModelSize))
@@ -273,7 +274,8 @@ nlohmann::json to_json(const CacheUsage& usage) {
             {"bytes_full", usage.bytes_full},
             {"ratio", usage.ratio()},
             {"tokens", usage.tokens},
-            {"peak_bytes", usage.peak_bytes}};
+            {"peak_bytes", usage.peak_bytes},
+            {"pool_bytes", usage.pool_bytes}};
 }
 
 void print_json(const nlohmann::json& object) {

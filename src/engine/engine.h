@@ -15,7 +15,8 @@ namespace lowkey {
 
 /// How an engine runs.
 struct EngineOptions {
-    /// Hard limit of the page pool; 0: what `num_sequences` sequences of max_context take.
+    /// Hard limit of all that holds keys and values; 0: what `num_sequences` sequences of
+    /// max_context can take.
     int64_t kv_budget_bytes = 0;
     /// Prompt tokens that are computed at a time: per forward pass where the prompt attends
     /// through the cache, per layer where it attends to itself exactly.
@@ -26,6 +27,25 @@ struct EngineOptions {
 /// Gives the buffers of a finished prompt of so many tokens, all of them freed by now, back to the
 /// system: those of a whole chunk are more than decoding needs again.
 void release_prompt_buffers(int64_t num_tokens, const EngineOptions& options);
+
+/// What a sequence was before a prompt of several passes: unless kept, all of them are undone when
+/// this ends.
+class PromptStart {
+public:
+    /// `several_passes`: a single one leaves nothing behind when it fails.
+    PromptStart(SequenceCache& sequence, bool several_passes);
+    PromptStart(PromptStart&& other) noexcept;
+    PromptStart& operator=(PromptStart&&) = delete;
+    ~PromptStart();
+    /// Whether the sequence's pages are shared to be able to return to them.
+    [[nodiscard]] static bool shares_pages(const SequenceCache& sequence, bool several_passes);
+    void keep() { sequence_ = nullptr; }
+
+private:
+    SequenceCache* sequence_;
+    int64_t num_tokens_;
+    std::unique_ptr<SequenceCache> snapshot_;  // null: cut back
+};
 
 /// A model with a cache plan and a page pool: where sequences live and run. Linear codecs of the
 /// plan are folded into the weights. One thread at a time.
@@ -45,29 +65,39 @@ public:
     [[nodiscard]] const EngineOptions& options() const { return options_; }
     [[nodiscard]] std::unique_ptr<SequenceCache> new_sequence();
 
-    /// Throws BudgetError, naming the bytes needed, when a sequence could not grow by a prompt and
-    /// then so many new tokens, and UsageError when the model's context is shorter.
+    /// Room for a sequence to grow by a prompt and then so many new tokens, kept for it as long as
+    /// the reservation lives: what was admitted can be finished. Throws BudgetError, naming the
+    /// bytes needed and free, when there is no such room, and UsageError when the model's context
+    /// is shorter.
+    [[nodiscard]] Reservation reserve(SequenceCache& sequence, int64_t prompt_tokens,
+                                      int64_t new_tokens) const;
+    /// Throws what reserve() would throw now; reserves nothing.
     void check_request(const SequenceCache& sequence, int64_t prompt_tokens,
                        int64_t new_tokens) const;
     /// Appends a prompt in chunks. Where the plan attends to prompts exactly, a layer takes all
     /// chunks before the next layer does, and the hidden states of the whole prompt are held.
-    void prefill(SequenceCache& sequence, std::span<const int32_t> tokens, const HiddenSink& sink);
-    /// Appends one token; returns logits [vocab_size].
+    /// Whatever it or `sink` throws leaves the sequence as it was; `between_chunks` may throw to
+    /// give up, and the sequence then holds the chunks so far.
+    void prefill(SequenceCache& sequence, std::span<const int32_t> tokens, const HiddenSink& sink,
+                 const std::function<void()>& between_chunks = {});
+    /// Appends one token, or nothing when it throws; returns logits [vocab_size].
     Tensor decode(SequenceCache& sequence, int32_t token);
-    /// prefill() that returns the logits [vocab_size] after the last token. `between_chunks` may
-    /// throw to give up; the sequence then holds the chunks so far.
+    /// prefill() that returns the logits [vocab_size] after the last token.
     Tensor prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens,
                           const std::function<void()>& between_chunks = {});
 
+    /// What a sequence takes; the peak is the pool's since reset_peak().
     [[nodiscard]] CacheUsage usage(const SequenceCache& sequence) const;
+    void reset_peak() { pool_->reset_peak(); }
 
 private:
     [[nodiscard]] bool attends_exactly() const {
         return layout_->prefill_attention() == PrefillAttention::kExact;
     }
-    /// The most tokens that a head holds beyond its window at a time. Prompts that are attended to
-    /// exactly are written once that is done, so that none is.
-    [[nodiscard]] int64_t step() const { return attends_exactly() ? 1 : options_.prefill_chunk; }
+    /// How a request makes a sequence grow. Throws UsageError beyond the model's context.
+    [[nodiscard]] Growth growth(const SequenceCache& sequence, int64_t prompt_tokens,
+                                int64_t new_tokens) const;
+    [[nodiscard]] int64_t default_budget() const;
 
     std::shared_ptr<const Model> model_;
     EngineOptions options_;

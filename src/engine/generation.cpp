@@ -71,10 +71,16 @@ std::optional<Tensor> run_prompt(Engine& engine, SequenceCache& sequence,
     }
 }
 
-/// New tokens that the context leaves room for, at most those asked for; the last one is not
-/// cached.
-int64_t admit(const Engine& engine, const SequenceCache& sequence, int64_t prompt_tokens,
-              int64_t max_new_tokens) {
+/// What a request was granted.
+struct Admission {
+    int64_t limit = 0;  ///< new tokens
+    Reservation room;
+};
+
+/// Room for a prompt and the new tokens that the context leaves room for, at most those asked for;
+/// the last one is not cached.
+Admission admit(const Engine& engine, SequenceCache& sequence, int64_t prompt_tokens,
+                int64_t max_new_tokens) {
     if (prompt_tokens == 0) throw UsageError("the prompt is empty", "", "give at least one token");
     if (max_new_tokens < 0) {
         throw UsageError("max_new_tokens is " + std::to_string(max_new_tokens), "",
@@ -84,8 +90,7 @@ int64_t admit(const Engine& engine, const SequenceCache& sequence, int64_t promp
     const int64_t context = engine.model().max_context();
     const int64_t room = std::max<int64_t>(context - with_prompt + 1, 0);
     const int64_t limit = std::min(max_new_tokens, room);
-    engine.check_request(sequence, prompt_tokens, std::max<int64_t>(limit - 1, 0));
-    return limit;
+    return {limit, engine.reserve(sequence, prompt_tokens, std::max<int64_t>(limit - 1, 0))};
 }
 
 }  // namespace
@@ -113,7 +118,10 @@ Generation generate(Engine& engine, SequenceCache& sequence, const Tokenizer* to
     result.sampling = options.sampling;
     Sampler sampler(options.sampling);
     TextOutput output(tokenizer, options);
-    const int64_t limit = admit(engine, sequence, result.prompt_tokens, options.max_new_tokens);
+    engine.reset_peak();
+    const Admission admission =
+        admit(engine, sequence, result.prompt_tokens, options.max_new_tokens);
+    const int64_t limit = admission.limit;
 
     std::vector<int32_t> own;
     std::vector<int32_t>& tokens = options.tokens != nullptr ? *options.tokens : own;

@@ -32,10 +32,12 @@ struct GenerationOptions {
 
 /// Continues `sequence`, which may hold earlier tokens, by a prompt and then by what the model
 /// says. The sequence ends up holding all but the last generated token (interrupted in the prompt:
-/// part of the prompt). Without a tokenizer (null)
-/// there is no text. Throws before anything is computed: UsageError for an empty prompt, a prompt
-/// that leaves no room in the context, bad settings, and stop strings without a tokenizer;
-/// BudgetError when the cache could not hold prompt and max_new_tokens.
+/// part of the prompt). Without a tokenizer (null) there is no text. Throws before anything is
+/// computed: UsageError for an empty prompt, a prompt that leaves no room in the context, bad
+/// settings, and stop strings without a tokenizer; BudgetError when the cache could not hold prompt
+/// and max_new_tokens, which are reserved until it returns. What fails within the prompt leaves the
+/// sequence as it was; what fails later (a callback, say) leaves it with the prompt and all that
+/// was generated but the last token.
 Generation generate(Engine& engine, SequenceCache& sequence, const Tokenizer* tokenizer,
                     std::span<const int32_t> prompt, const GenerationOptions& options);
 

@@ -42,17 +42,22 @@ void prefill_shared(std::span<const PromptTarget> targets, std::span<const int32
                     const std::function<void(size_t target, int64_t first, const float* hidden,
                                              int64_t num_tokens)>& sink) {
     const auto count = static_cast<int64_t>(tokens.size());
-    // Nothing is computed unless all have room.
-    for (const PromptTarget& target : targets)
-        target.engine->check_request(*target.sequence, count, 0);
-    for (const std::vector<size_t>& members : group(targets)) {
+    if (count == 0) return;
+    const std::vector<std::vector<size_t>> groups = group(targets);
+    // Nothing is computed unless all have room; what fails leaves all as they were.
+    std::vector<Reservation> rooms;
+    std::vector<PromptStart> starts;
+    for (const PromptTarget& target : targets) {
+        starts.emplace_back(*target.sequence, groups.size() > 1);
+        rooms.push_back(target.engine->reserve(*target.sequence, count, 0));
+    }
+    for (const std::vector<size_t>& members : groups) {
         const PromptTarget& first = targets[members.front()];
-        if (members.size() == 1 || count == 0) {
-            for (const size_t i : members) {
-                targets[i].engine->prefill(
-                    *targets[i].sequence, tokens,
-                    [&, i](int64_t at, const float* hidden, int64_t n) { sink(i, at, hidden, n); });
-            }
+        if (members.size() == 1) {
+            const size_t i = members.front();
+            targets[i].engine->prefill(
+                *targets[i].sequence, tokens,
+                [&, i](int64_t at, const float* hidden, int64_t n) { sink(i, at, hidden, n); });
             continue;
         }
         std::vector<SequenceCache*> companions;
@@ -64,13 +69,13 @@ void prefill_shared(std::span<const PromptTarget> targets, std::span<const int32
                                   .final_length = count,
                                   .companions = companions};
         const EngineOptions& options = first.engine->options();
-        {
-            const Tensor hidden =
-                first.engine->model().forward({&input, 1}, nullptr, options.prefill_chunk);
-            for (const size_t i : members) sink(i, 0, hidden.f32().data(), count);
-        }
+        static_cast<void>(first.engine->model().forward(
+            {&input, 1}, nullptr, options.prefill_chunk, [&](const Tensor& hidden) {
+                for (const size_t i : members) sink(i, 0, hidden.f32().data(), count);
+            }));
         release_prompt_buffers(count, options);
     }
+    for (PromptStart& start : starts) start.keep();
 }
 
 std::vector<Tensor> prefill_logits_shared(std::span<const PromptTarget> targets,

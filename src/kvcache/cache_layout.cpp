@@ -149,6 +149,20 @@ int64_t HeadLayout::peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_
     return std::min(whole, pages + (first_page ? 1 : 0));
 }
 
+HeadPeak HeadLayout::keeping(HeadPeak peak, int64_t old, int64_t prompt_tokens,
+                             bool written_late) const {
+    if (selects()) {
+        // A body that selects is copied.
+        peak.within += old;
+        peak.held += old;
+    } else if (window(prompt_tokens) > 0) {
+        // A window's pages are the same ones as far as the old and the new overlap.
+        const int64_t both = peak.held + old;
+        peak.held = written_late ? both : std::min(both, peak.within);
+    }
+    return peak;
+}
+
 CacheLayout::CacheLayout(const CachePlan& plan, const CacheShape& shape)
     : shape_(shape), prefill_attention_(plan.prefill_attention) {
     LOWKEY_CHECK(!shape.layers.empty());
@@ -173,6 +187,7 @@ CacheLayout::CacheLayout(const CachePlan& plan, const CacheShape& shape)
             heads.push_back(
                 make_head(own, shape, dims,
                           "layer " + std::to_string(layer) + ", KV head " + std::to_string(head)));
+            loses_tokens_ = loses_tokens_ || heads.back().selects() || heads.back().window(0) > 0;
             keeps_everything_ = keeps_everything_ && is_whole(own) && dims.sliding_window == 0;
         }
     }
@@ -187,15 +202,15 @@ int64_t CacheLayout::bytes_for(int64_t num_tokens, int64_t prompt_tokens) const 
     return pages * kPageBytes;
 }
 
-int64_t CacheLayout::peak_bytes(int64_t step, const PeakPages& peak_pages) const {
+int64_t CacheLayout::peak_bytes(const HeadPeaks& peaks) const {
     int64_t pages = 0;
     int64_t most_extra = 0;
     for (int64_t layer = 0; layer < num_layers(); ++layer) {
         int64_t extra = 0;
-        for (int64_t head = 0; head < num_kv_heads(); ++head) {
-            const int64_t between = peak_pages(layer, head, 1);
-            pages += between;
-            extra += peak_pages(layer, head, step) - between;
+        for (int64_t kv_head = 0; kv_head < num_kv_heads(); ++kv_head) {
+            const HeadPeak peak = peaks(layer, kv_head);
+            pages += peak.held;
+            extra += std::max<int64_t>(0, peak.within - peak.held);
         }
         most_extra = std::max(most_extra, extra);
     }
@@ -203,8 +218,12 @@ int64_t CacheLayout::peak_bytes(int64_t step, const PeakPages& peak_pages) const
 }
 
 int64_t CacheLayout::peak_bytes(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const {
-    return peak_bytes(step, [&](int64_t layer, int64_t kv_head, int64_t count) {
-        return head(layer, kv_head).peak_pages(num_tokens, count, prompt_tokens);
+    return peak_bytes([&](int64_t layer, int64_t kv_head) {
+        const HeadLayout& own = head(layer, kv_head);
+        const int64_t between = own.peak_pages(num_tokens, 1, prompt_tokens);
+        const HeadPeak peak{own.peak_pages(num_tokens, step, prompt_tokens), between};
+        if (step <= 1 || step >= num_tokens) return peak;
+        return own.keeping(peak, between, prompt_tokens, /*written_late=*/false);
     });
 }
 

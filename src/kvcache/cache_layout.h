@@ -38,6 +38,12 @@ struct SegmentLayout {
     [[nodiscard]] int64_t tile_bytes() const { return key->tile_bytes() + value->tile_bytes(); }
 };
 
+/// The most pages of a head: while its layer is at work, and while other layers of a pass are.
+struct HeadPeak {
+    int64_t within = 0;
+    int64_t held = 0;
+};
+
 /// How the tokens of one KV head lie in its pages. Tokens are numbered from the first that the
 /// cache was given. Tokens [0, num_sinks) are the sinks, in tiles at the start of the first page;
 /// after them stands the compensation token, if there is one (key and value, f32); all other tokens
@@ -63,6 +69,9 @@ struct HeadLayout {
     [[nodiscard]] int64_t body_offset() const { return sink_bytes() + compensation_bytes; }
     [[nodiscard]] bool compensates() const { return compensation_bytes > 0; }
     [[nodiscard]] bool selects() const { return policy->selects(); }
+    [[nodiscard]] bool wants_keys_before_rotation() const {
+        return body.key->before_rotation() || (num_sinks > 0 && sinks.key->before_rotation());
+    }
     /// A query at position p sees the body at positions above p - window(prompt_tokens): the
     /// smaller of the model's window and the policy's; 0: all of it. Likewise the sinks, whose
     /// window is the model's own.
@@ -91,6 +100,12 @@ struct HeadLayout {
     /// that attend to each other at a time.
     [[nodiscard]] int64_t peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const;
 
+    /// The same with the pages that a pass finds (`old` of them at most) and keeps until it is
+    /// committed, beside those that it leaves (`between`) and those that it works on (`within`).
+    /// `written_late`: the pass's tokens are written only when older ones have been forgotten.
+    [[nodiscard]] HeadPeak keeping(HeadPeak peak, int64_t old, int64_t prompt_tokens,
+                                   bool written_late) const;
+
     // Of heads that select: the most slots taken between steps, and the pages of so many slots.
     [[nodiscard]] int64_t most_slots(int64_t num_tokens, int64_t prompt_tokens) const;
     [[nodiscard]] int64_t slot_pages(int64_t count) const;
@@ -116,6 +131,9 @@ public:
     /// holds is attending exactly.
     [[nodiscard]] bool keeps_everything() const { return keeps_everything_; }
 
+    /// Whether some head forgets tokens, by its policy or because the model looks no further.
+    [[nodiscard]] bool loses_tokens() const { return loses_tokens_; }
+
     /// Bytes of the pages that a sequence of `num_tokens` takes between steps, of which
     /// `prompt_tokens` were a prompt.
     [[nodiscard]] int64_t bytes_for(int64_t num_tokens, int64_t prompt_tokens) const;
@@ -123,12 +141,10 @@ public:
     [[nodiscard]] int64_t bytes_for(int64_t num_tokens) const {
         return bytes_for(num_tokens, num_tokens);
     }
-    /// The most pages that a head holds while its sequence grows `step` tokens at a time.
-    using PeakPages = std::function<int64_t(int64_t layer, int64_t kv_head, int64_t step)>;
-    /// The most bytes taken when heads hold so many: only one layer at a time holds a step's tokens
-    /// beyond what it keeps.
-    [[nodiscard]] int64_t peak_bytes(int64_t step, const PeakPages& peak_pages) const;
-    /// The same of a new sequence that grows to `num_tokens`.
+    /// The most bytes taken when heads hold so many: only one layer at a time is at work.
+    using HeadPeaks = std::function<HeadPeak(int64_t layer, int64_t kv_head)>;
+    [[nodiscard]] int64_t peak_bytes(const HeadPeaks& peaks) const;
+    /// The same of a new sequence that grows to `num_tokens`, at most `step` at a time.
     [[nodiscard]] int64_t peak_bytes(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const;
     /// The same whatever part of the tokens is a prompt.
     [[nodiscard]] int64_t peak_bytes(int64_t num_tokens, int64_t step) const;
@@ -142,6 +158,7 @@ private:
     CacheShape shape_;
     PrefillAttention prefill_attention_;
     bool keeps_everything_ = true;
+    bool loses_tokens_ = false;
     std::vector<std::vector<HeadLayout>> heads_;
 };
 

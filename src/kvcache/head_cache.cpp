@@ -31,97 +31,180 @@ TokenRows TokenRows::slice(int64_t first, int64_t count) const {
     return rows;
 }
 
-HeadCache::HeadCache(const HeadLayout& layout, PagePool& pool, int64_t first_position)
-    : layout_(&layout), pool_(&pool), first_position_(first_position), joined_(layout.num_sinks) {}
+HeadCache::HeadCache(const HeadLayout& layout, PagePool& pool, PagePromise& promise,
+                     int64_t first_position)
+    : layout_(&layout), first_position_(first_position), pages_(pool, promise) {
+    state_.joined = layout.num_sinks;
+}
+
+HeadCache::HeadCache(const HeadCache& other, PagePromise& promise)
+    : layout_(other.layout_),
+      first_position_(other.first_position_),
+      state_(other.state_),
+      pages_(other.pages_, promise),
+      slots_(other.slots_) {}
 
 int64_t HeadCache::body_slots() const {
-    if (layout_->selects()) return std::ssize(slot_positions_);
-    return std::max<int64_t>(0, num_tokens_ - layout_->num_sinks);
+    if (layout_->selects()) return slots_.size();
+    return std::max<int64_t>(0, state_.num_tokens - layout_->num_sinks);
+}
+
+// ---- steps
+
+void HeadCache::begin_step(bool selects_late) {
+    LOWKEY_CHECK(!in_step());
+    const bool keeps_old = layout_->selects() && !selects_late;
+    slots_.begin_step(keeps_old);
+    saved_mean_.clear();
+    if (state_.joined > layout_->num_sinks) {
+        const int64_t width = layout_->dims.key_dim + layout_->dims.value_dim;
+        saved_mean_.assign(mean(), mean() + width);
+    }
+    saved_ = state_;
+    selects_late_ = selects_late;
+    late_.reset();
+    pages_.begin_step(keeps_old);
+}
+
+void HeadCache::prepare_commit() {
+    if (!late_) return;
+    late_->choice = slots_.choose(*layout_->policy, of_slots(received_), {}, 0, late_->prompt,
+                                  state_.prompt_tokens);
+}
+
+void HeadCache::commit() noexcept {
+    if (!in_step()) return;
+    pages_.commit();
+    if (!late_) return;
+    LOWKEY_CHECK(late_->choice.has_value());
+    apply(*late_->choice, of_slots(received_));
+    late_.reset();
+}
+
+void HeadCache::rollback() noexcept {
+    if (!in_step()) return;
+    late_.reset();
+    pages_.rollback();
+    slots_.rollback();
+    state_ = saved_;
+    // A page that others share was replaced before the mean in it changed.
+    if (!saved_mean_.empty() && !pages_.shared(0))
+        std::copy(saved_mean_.begin(), saved_mean_.end(), mean());
+}
+
+bool HeadCache::can_truncate(int64_t num_tokens) const {
+    if (num_tokens >= state_.num_tokens) return num_tokens == state_.num_tokens;
+    if (layout_->selects() || state_.joined > layout_->num_sinks) return false;
+    return state_.first_tile <= layout_->first_visible_tile(num_tokens, state_.prompt_tokens) &&
+           (state_.first_page_needed || !layout_->needs_first_page(num_tokens));
+}
+
+void HeadCache::truncate(int64_t num_tokens) noexcept {
+    if (num_tokens == state_.num_tokens) return;
+    LOWKEY_CHECK(!in_step() && can_truncate(num_tokens));
+    state_.num_tokens = num_tokens;
+    const int64_t window = layout_->window(state_.prompt_tokens);
+    if (window > 0)
+        state_.horizon = std::min(state_.horizon, std::max<int64_t>(0, num_tokens - window + 1));
+    state_.prompt_tokens = std::min(state_.prompt_tokens, num_tokens);
+    const bool first = num_tokens > 0 && (layout_->num_sinks > 0 || layout_->compensates());
+    const int64_t tiles = tiles_for(body_slots());
+    pages_.truncate(tiles > 0 ? layout_->page_of(tiles - 1) + 1 : (first ? 1 : 0));
 }
 
 // ---- pages
-
-void HeadCache::take_page(int64_t page, bool to_write) {
-    const auto at = static_cast<size_t>(page);
-    if (pages_.size() <= at) pages_.resize(at + 1);
-    PageRef& ref = pages_[at];
-    if (!ref) {
-        ref = pool_->allocate();
-        ++num_pages_;
-    } else if (to_write && ref.shared()) {
-        PageRef own = pool_->allocate();
-        std::memcpy(own.data(), ref.data(), static_cast<size_t>(kPageBytes));
-        ref = std::move(own);
-    }
-}
-
-void HeadCache::drop_page(int64_t page) {
-    PageRef& ref = pages_[static_cast<size_t>(page)];
-    if (ref) --num_pages_;
-    ref = PageRef();
-}
 
 int64_t HeadCache::peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const {
     const int64_t peak = layout_->peak_pages(num_tokens, step, prompt_tokens);
     if (!layout_->selects()) return peak;
     // What has been generated since the last prompt stays until the next one is in.
-    return std::max(peak, layout_->slot_pages(body_slots() + step));
+    const int64_t body_tokens = std::max<int64_t>(0, num_tokens - layout_->num_sinks);
+    return std::max(peak, layout_->slot_pages(std::min(body_slots() + step, body_tokens)));
+}
+
+int64_t HeadCache::pages_of_next_token() const {
+    int64_t first = 0;  // the first page may be named twice
+    int64_t others = 0;
+    for_pages(1, 1, [&](int64_t page, bool to_write) {
+        const int64_t taken = pages_.would_take(page, to_write);
+        if (page == 0) {
+            first = std::max(first, taken);
+        } else {
+            others += taken;
+        }
+    });
+    return first + others;
 }
 
 int64_t HeadCache::shared_pages_to_replace() const {
-    const bool any_page = layout_->selects() || layout_->window(prompt_tokens_) > 0;
+    if (!pages_.may_share()) return 0;
+    const bool any_page = layout_->selects() || layout_->window(state_.prompt_tokens) > 0;
     const int64_t last = body_slots() == 0 ? 0 : layout_->page_of((body_slots() - 1) / kTileTokens);
     int64_t count = 0;
-    for (int64_t page = 0; page < std::ssize(pages_); ++page) {
-        const PageRef& ref = pages_[static_cast<size_t>(page)];
-        if (!ref || !ref.shared()) continue;
-        count += any_page || page == 0 || page == last ? 1 : 0;
+    for (int64_t page = 0; page < pages_.size(); ++page) {
+        if (!any_page && page != 0 && page != last) continue;
+        count += pages_.shared(page) ? 1 : 0;
     }
     return count;
 }
 
-void HeadCache::reserve(int64_t num_tokens, int64_t entering) {
-    int64_t total = num_tokens_ + num_tokens;
+template <typename Fn>
+void HeadCache::for_pages(int64_t num_tokens, int64_t entering, Fn fn) const {
+    int64_t total = state_.num_tokens + num_tokens;
     if (total == 0) return;
     // A body that forgets nothing takes the pages of its whole prompt at once, with its first
     // tokens: as neighbours they are read faster than between those of other heads.
-    if (num_tokens > 0 && !layout_->selects() && layout_->window(prompt_tokens_) == 0)
-        total = std::max(total, prompt_tokens_);
-    if (first_page_needed_ && (layout_->num_sinks > 0 || layout_->compensates()))
-        take_page(0, layout_->compensates() || num_tokens_ < layout_->num_sinks);
+    if (num_tokens > 0 && !layout_->selects() && layout_->window(state_.prompt_tokens) == 0)
+        total = std::max(total, state_.prompt_tokens);
+    if (state_.first_page_needed && (layout_->num_sinks > 0 || layout_->compensates()))
+        fn(0, layout_->compensates() || state_.num_tokens < layout_->num_sinks);
     if (layout_->selects()) {
-        // Leaving tokens are replaced by others: any page may be written.
         const int64_t slots =
             std::min(body_slots() + entering, std::max<int64_t>(0, total - layout_->num_sinks));
         if (slots == 0) return;
+        // Leaving tokens are replaced by others: any page may be written, but those that are this
+        // head's own already need no look.
         const int64_t last = layout_->page_of(tiles_for(slots) - 1);
-        for (int64_t page = layout_->page_of(0); page <= last; ++page) take_page(page, true);
+        const bool look = pages_.may_share() || (in_step() && !selects_late_);
+        const int64_t begin = layout_->page_of(0);
+        for (int64_t page = look ? begin : std::max(begin, pages_.num_pages()); page <= last;
+             ++page)
+            fn(page, true);
         return;
     }
     const int64_t end = tiles_for(std::max<int64_t>(0, total - layout_->num_sinks));
-    if (first_tile_ >= end) return;
+    if (state_.first_tile >= end) return;
+    // Pages before the first that is written are there.
     const int64_t first_written = layout_->page_of(body_slots() / kTileTokens);
-    for (int64_t page = layout_->page_of(first_tile_); page <= layout_->page_of(end - 1); ++page)
-        take_page(page, page >= first_written);
+    const int64_t first = std::max(layout_->page_of(state_.first_tile), first_written);
+    for (int64_t page = first; page <= layout_->page_of(end - 1); ++page) fn(page, true);
+}
+
+void HeadCache::reserve(int64_t num_tokens, int64_t entering) {
+    for_pages(num_tokens, entering,
+              [&](int64_t page, bool to_write) { pages_.take(page, to_write); });
+    if (layout_->selects()) pages_.shares_none();
 }
 
 void HeadCache::forget(int64_t first_query) {
-    if (const int64_t window = layout_->window(prompt_tokens_); window > 0 && !layout_->selects()) {
+    if (const int64_t window = layout_->window(state_.prompt_tokens);
+        window > 0 && !layout_->selects()) {
         const int64_t last_query = layout_->compensates() ? first_query - 1 : first_query;
-        horizon_ = std::max(horizon_, last_query - window + 1);
+        state_.horizon = std::max(state_.horizon, last_query - window + 1);
     }
-    if (layout_->compensates()) join_until(std::min(num_tokens_, horizon_));
-    first_page_needed_ = first_page_needed_ && layout_->needs_first_page(first_query);
+    if (layout_->compensates()) join_until(std::min(state_.num_tokens, state_.horizon));
+    state_.first_page_needed = state_.first_page_needed && layout_->needs_first_page(first_query);
     if (layout_->selects()) return;
-    first_tile_ = std::max(first_tile_, layout_->first_visible_tile(first_query, prompt_tokens_));
+    state_.first_tile =
+        std::max(state_.first_tile, layout_->first_visible_tile(first_query, state_.prompt_tokens));
     const int64_t end = tiles_for(body_slots());
-    const int64_t kept_page = layout_->page_of(first_tile_);
-    const int64_t first_kept = first_tile_ < end ? kept_page : std::ssize(pages_);
-    if (first_kept > 0 && !first_page_needed_ && !pages_.empty()) drop_page(0);
-    for (int64_t page = first_page_; page < std::min<int64_t>(first_kept, std::ssize(pages_));
+    const int64_t kept_page = layout_->page_of(state_.first_tile);
+    const int64_t first_kept = state_.first_tile < end ? kept_page : pages_.size();
+    if (first_kept > 0 && !state_.first_page_needed && pages_.size() > 0) pages_.drop(0);
+    for (int64_t page = state_.first_page; page < std::min<int64_t>(first_kept, pages_.size());
          ++page)
-        drop_page(page);
-    first_page_ = std::max(first_page_, kept_page);
+        pages_.drop(page);
+    state_.first_page = std::max(state_.first_page, kept_page);
 }
 
 HeadCache::TilePlace HeadCache::place(int64_t tile) const {
@@ -129,9 +212,8 @@ HeadCache::TilePlace HeadCache::place(int64_t tile) const {
     const int64_t page_tiles = page == 0 ? layout_->first_page_tiles : layout_->page_tiles;
     const int64_t in_page =
         page == 0 ? tile : (tile - layout_->first_page_tiles) % layout_->page_tiles;
-    LOWKEY_CHECK(page < std::ssize(pages_) && pages_[static_cast<size_t>(page)]);
-    std::byte* keys =
-        pages_[static_cast<size_t>(page)].data() + (page == 0 ? layout_->body_offset() : 0);
+    LOWKEY_CHECK(pages_.has(page));
+    std::byte* keys = pages_.data(page) + (page == 0 ? layout_->body_offset() : 0);
     return {keys, keys + page_tiles * layout_->body.key->tile_bytes(), in_page, page_tiles};
 }
 
@@ -140,28 +222,29 @@ HeadCache::TilePlace HeadCache::place(int64_t tile) const {
 void HeadCache::append(const TokenRows& rows) {
     if (layout_->selects()) {
         const int64_t sinks =
-            std::clamp<int64_t>(layout_->num_sinks - num_tokens_, 0, rows.num_tokens);
+            std::clamp<int64_t>(layout_->num_sinks - state_.num_tokens, 0, rows.num_tokens);
         std::vector<int64_t> all(static_cast<size_t>(rows.num_tokens - sinks));
         std::iota(all.begin(), all.end(), sinks);
         append_selected(rows, all, std::vector<double>(all.size(), 0.0));
         return;
     }
     write_sinks(rows);
-    int64_t done = std::clamp<int64_t>(layout_->num_sinks - num_tokens_, 0, rows.num_tokens);
+    int64_t done = std::clamp<int64_t>(layout_->num_sinks - state_.num_tokens, 0, rows.num_tokens);
     // Whole tiles are passed over, so that the first that is written is written from its start.
-    const int64_t first_kept = layout_->num_sinks + first_tile_ * kTileTokens;
+    const int64_t first_kept = layout_->num_sinks + state_.first_tile * kTileTokens;
     const int64_t passed =
-        std::clamp<int64_t>(first_kept - num_tokens_ - done, 0, rows.num_tokens - done);
+        std::clamp<int64_t>(first_kept - state_.num_tokens - done, 0, rows.num_tokens - done);
     if (layout_->compensates() && passed > 0) {
-        const int64_t before = num_tokens_;
-        num_tokens_ += done;
+        const int64_t before = state_.num_tokens;
+        state_.num_tokens += done;
         pass_over(rows.slice(done, passed));
-        num_tokens_ = before;
+        state_.num_tokens = before;
     }
     done += passed;
-    write_body(rows.slice(done, rows.num_tokens - done), num_tokens_ + done - layout_->num_sinks);
-    num_tokens_ += rows.num_tokens;
-    if (layout_->compensates()) join_until(std::min(num_tokens_, horizon_));
+    write_body(rows.slice(done, rows.num_tokens - done),
+               state_.num_tokens + done - layout_->num_sinks);
+    state_.num_tokens += rows.num_tokens;
+    if (layout_->compensates()) join_until(std::min(state_.num_tokens, state_.horizon));
 }
 
 void HeadCache::append_selected(const TokenRows& rows, std::span<const int64_t> entering,
@@ -169,23 +252,21 @@ void HeadCache::append_selected(const TokenRows& rows, std::span<const int64_t> 
     write_sinks(rows);
     for (size_t i = 0; i < entering.size(); ++i) {
         write_body(rows.slice(entering[i], 1), body_slots());
-        slot_positions_.push_back(
-            static_cast<int32_t>(first_position_ + num_tokens_ + entering[i]));
-        slot_attention_.push_back(attention[i]);
+        slots_.push(first_position_ + state_.num_tokens + entering[i], attention[i]);
     }
-    num_tokens_ += rows.num_tokens;
+    state_.num_tokens += rows.num_tokens;
 }
 
 void HeadCache::write_sinks(const TokenRows& rows) {
-    const int64_t count = std::min(rows.num_tokens, layout_->num_sinks - num_tokens_);
-    if (count <= 0 || !first_page_needed_) return;
-    LOWKEY_CHECK(!pages_.empty() && pages_[0]);
+    const int64_t count = std::min(rows.num_tokens, layout_->num_sinks - state_.num_tokens);
+    if (count <= 0 || !state_.first_page_needed) return;
+    LOWKEY_CHECK(pages_.has(0));
     const SegmentLayout& segment = layout_->sinks;
-    std::byte* keys = pages_[0].data();
+    std::byte* keys = pages_.data(0);
     std::byte* values = keys + layout_->sink_tiles * segment.key->tile_bytes();
     segment.key->encode(segment.key->before_rotation() ? rows.keys_before : rows.keys_after,
-                        rows.key_stride, count, keys, num_tokens_);
-    segment.value->encode(rows.values, rows.value_stride, count, values, num_tokens_);
+                        rows.key_stride, count, keys, state_.num_tokens);
+    segment.value->encode(rows.values, rows.value_stride, count, values, state_.num_tokens);
 }
 
 void HeadCache::write_body(const TokenRows& rows, int64_t first_slot) {
@@ -207,7 +288,7 @@ void HeadCache::write_body(const TokenRows& rows, int64_t first_slot) {
 // ---- compensation
 
 float* HeadCache::mean() const {
-    return reinterpret_cast<float*>(pages_[0].data() + layout_->sink_bytes());
+    return reinterpret_cast<float*>(pages_.data(0) + layout_->sink_bytes());
 }
 
 void HeadCache::join(int64_t token, float* key, const float* value) {
@@ -223,17 +304,18 @@ void HeadCache::join(int64_t token, float* key, const float* value) {
     };
     move(to, key, dims.key_dim);
     move(to + dims.key_dim, value, dims.value_dim);
-    mean_position_ += (static_cast<double>(position) - mean_position_) / static_cast<double>(count);
-    joined_ = token + 1;
+    state_.mean_position +=
+        (static_cast<double>(position) - state_.mean_position) / static_cast<double>(count);
+    state_.joined = token + 1;
 }
 
 void HeadCache::join_until(int64_t token) {
-    if (joined_ >= token) return;
+    if (state_.joined >= token) return;
     std::vector<float> key(static_cast<size_t>(layout_->dims.key_dim));
     std::vector<float> value(static_cast<size_t>(layout_->dims.value_dim));
-    while (joined_ < token) {
-        read(first_position_ + joined_, key.data(), value.data());
-        join(joined_, key.data(), value.data());
+    while (state_.joined < token) {
+        read(first_position_ + state_.joined, key.data(), value.data());
+        join(state_.joined, key.data(), value.data());
     }
 }
 
@@ -252,25 +334,25 @@ void HeadCache::pass_over(const TokenRows& rows) {
         for (int64_t i = 0; i < count; ++i) {
             body.key->decode(keys.data(), i, key.data());
             body.value->decode(values.data(), i, value.data());
-            join(num_tokens_ + t + i, key.data(), value.data());
+            join(state_.num_tokens + t + i, key.data(), value.data());
         }
     }
 }
 
 void HeadCache::settle(int64_t first_query, int64_t num_queries) {
     if (!layout_->compensates()) return;
-    const int64_t window = layout_->window(prompt_tokens_);
+    const int64_t window = layout_->window(state_.prompt_tokens);
     const int64_t width = layout_->dims.key_dim + layout_->dims.value_dim;
     first_settled_ = first_query;
     settled_.clear();
     settled_means_.clear();
     for (int64_t query = first_query; query < first_query + num_queries; ++query) {
-        join_until(std::min(num_tokens_, query - window + 1));
-        const int64_t count = joined_ - layout_->num_sinks;
+        join_until(std::min(state_.num_tokens, query - window + 1));
+        const int64_t count = state_.joined - layout_->num_sinks;
         if (settled_.empty() || settled_.back().num_tokens != count) {
             const auto row = std::ssize(settled_means_);
             if (count > 0) settled_means_.insert(settled_means_.end(), mean(), mean() + width);
-            settled_.push_back({count, mean_position_, row});
+            settled_.push_back({count, state_.mean_position, row});
         } else {
             settled_.push_back(settled_.back());
         }
@@ -288,70 +370,53 @@ CompensationToken HeadCache::compensation(int64_t query) const {
 }
 
 CompensationToken HeadCache::compensation() const {
-    const int64_t count = joined_ - layout_->num_sinks;
+    const int64_t count = state_.joined - layout_->num_sinks;
     if (!layout_->compensates() || count == 0) return {};
-    return {count, mean_position_, mean(), mean() + layout_->dims.key_dim};
+    return {count, state_.mean_position, mean(), mean() + layout_->dims.key_dim};
 }
 
 // ---- selection
 
-void HeadCache::move_slot(int64_t from, int64_t to) {
-    const TilePlace source = place(from / kTileTokens);
-    const TilePlace target = place(to / kTileTokens);
-    const int64_t source_slot = source.tile * kTileTokens + from % kTileTokens;
-    const int64_t target_slot = target.tile * kTileTokens + to % kTileTokens;
-    layout_->body.key->copy(source.keys, source_slot, target.keys, target_slot);
-    layout_->body.value->copy(source.values, source_slot, target.values, target_slot);
-    slot_positions_[static_cast<size_t>(to)] = slot_positions_[static_cast<size_t>(from)];
-    slot_attention_[static_cast<size_t>(to)] = slot_attention_[static_cast<size_t>(from)];
+void HeadCache::apply(SlotTable::Choice& choice, std::span<const double> cached) {
+    for (const SlotTable::Choice::Move& move : choice.moves) {
+        const TilePlace source = place(move.from / kTileTokens);
+        const TilePlace target = place(move.to / kTileTokens);
+        const int64_t source_slot = source.tile * kTileTokens + move.from % kTileTokens;
+        const int64_t target_slot = target.tile * kTileTokens + move.to % kTileTokens;
+        layout_->body.key->copy(source.keys, source_slot, target.keys, target_slot);
+        layout_->body.value->copy(source.values, source_slot, target.values, target_slot);
+    }
+    slots_.apply(choice, cached);
+    const int64_t end = choice.size;
+    const int64_t used = end == 0 ? 0 : layout_->page_of((end - 1) / kTileTokens);
+    for (int64_t page = used + 1; page < pages_.size(); ++page) pages_.drop(page);
 }
 
 std::vector<int64_t> HeadCache::select(std::span<const double> cached,
                                        std::span<const double> arriving, bool prompt) {
-    const size_t slots = slot_positions_.size();
-    const size_t sinks = static_cast<size_t>(num_held()) - slots;
-    LOWKEY_CHECK(cached.size() == sinks + slots);
-    // Candidates in the order of positions: the slots, then what arrives beyond the sinks.
-    std::vector<size_t> order(slots);
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::sort(order.begin(), order.end(),
-              [&](size_t a, size_t b) { return slot_positions_[a] < slot_positions_[b]; });
-    std::vector<Candidate> candidates;
-    candidates.reserve(slots + arriving.size());
-    for (size_t i = 0; i < slots; ++i) slot_attention_[i] += cached[sinks + i];
-    for (const size_t slot : order) {
-        candidates.push_back({slot_positions_[slot], cached[sinks + slot], slot_attention_[slot]});
-    }
+    LOWKEY_CHECK(std::ssize(cached) == num_held());
+    // What arrives beyond the sinks is to be chosen from.
     const auto first =
-        std::clamp<int64_t>(layout_->num_sinks - num_tokens_, 0, std::ssize(arriving));
-    for (int64_t i = first; i < std::ssize(arriving); ++i) {
-        const double got = arriving[static_cast<size_t>(i)];
-        candidates.push_back({first_position_ + num_tokens_ + i, got, got});
-    }
+        std::clamp<int64_t>(layout_->num_sinks - state_.num_tokens, 0, std::ssize(arriving));
+    SlotTable::Choice choice = slots_.choose(
+        *layout_->policy, of_slots(cached), arriving.subspan(static_cast<size_t>(first)),
+        first_position_ + state_.num_tokens + first, prompt, state_.prompt_tokens);
+    apply(choice, of_slots(cached));
+    for (int64_t& token : choice.entering) token += first;
+    return std::move(choice.entering);
+}
 
-    std::vector<bool> leaves(candidates.size());
-    for (const size_t i : layout_->policy->leaving(candidates, prompt, prompt_tokens_))
-        leaves[i] = true;
-    std::vector<int64_t> entering;
-    for (size_t i = slots; i < candidates.size(); ++i) {
-        if (!leaves[i]) entering.push_back(first + static_cast<int64_t>(i - slots));
+std::span<double> HeadCache::new_received() {
+    received_.assign(static_cast<size_t>(num_held()), 0.0);
+    return received_;
+}
+
+void HeadCache::select_received(bool prompt) {
+    if (in_step() && selects_late_) {
+        late_ = {prompt, std::nullopt};
+    } else {
+        select(received_, {}, prompt);
     }
-    // The last kept slots fill the holes, so that slots stay dense.
-    std::vector<bool> slot_leaves(slots);
-    for (size_t i = 0; i < slots; ++i) slot_leaves[order[i]] = leaves[i];
-    size_t end = slots;
-    for (size_t slot = 0; slot < end; ++slot) {
-        if (!slot_leaves[slot]) continue;
-        while (end > slot + 1 && slot_leaves[end - 1]) --end;
-        --end;
-        if (end > slot) move_slot(static_cast<int64_t>(end), static_cast<int64_t>(slot));
-    }
-    slot_positions_.resize(end);
-    slot_attention_.resize(end);
-    const int64_t used =
-        end == 0 ? 0 : layout_->page_of(static_cast<int64_t>(end - 1) / kTileTokens);
-    for (int64_t page = used + 1; page < std::ssize(pages_); ++page) drop_page(page);
-    return entering;
 }
 
 // ---- reading
@@ -359,16 +424,16 @@ std::vector<int64_t> HeadCache::select(std::span<const double> cached,
 int64_t HeadCache::query_shift(int64_t i, int64_t position) const {
     if (!is_sinks(i) || !layout_->policy->reindexes()) return 0;
     const int64_t nearest =
-        first_position_ + layout_->num_sinks + layout_->window(prompt_tokens_) - 1;
+        first_position_ + layout_->num_sinks + layout_->window(state_.prompt_tokens) - 1;
     return std::max<int64_t>(0, position - nearest);
 }
 
 void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) const {
     pages.clear();
     if (is_sinks(segment)) {
-        const int64_t count = std::min(num_tokens_, layout_->num_sinks);
-        if (count == 0 || !first_page_needed_) return;
-        const std::byte* keys = pages_[0].data();
+        const int64_t count = std::min(state_.num_tokens, layout_->num_sinks);
+        if (count == 0 || !state_.first_page_needed) return;
+        const std::byte* keys = pages_.data(0);
         pages.push_back(page_view(layout_->sinks, keys,
                                   keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(),
                                   count));
@@ -376,7 +441,7 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
         return;
     }
     const int64_t slots = body_slots();
-    for (int64_t begin = first_tile_ * kTileTokens; begin < slots;) {
+    for (int64_t begin = state_.first_tile * kTileTokens; begin < slots;) {
         const TilePlace at = place(begin / kTileTokens);
         const int64_t room = (at.page_tiles - at.tile) * kTileTokens;
         const int64_t count = std::min(slots - begin, room);
@@ -384,37 +449,39 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
                                   at.keys + at.tile * layout_->body.key->tile_bytes(),
                                   at.values + at.tile * layout_->body.value->tile_bytes(), count));
         pages.back().first_position = first_position_ + layout_->num_sinks + begin;
-        if (layout_->selects()) pages.back().positions = slot_positions_.data() + begin;
+        if (layout_->selects()) pages.back().positions = slots_.positions().data() + begin;
         begin += count;
     }
 }
 
 int64_t HeadCache::num_held() const {
-    const int64_t sinks = first_page_needed_ ? std::min(num_tokens_, layout_->num_sinks) : 0;
-    return sinks + body_slots() - std::min(body_slots(), first_tile_ * kTileTokens);
+    const int64_t sinks =
+        state_.first_page_needed ? std::min(state_.num_tokens, layout_->num_sinks) : 0;
+    return sinks + body_slots() - std::min(body_slots(), state_.first_tile * kTileTokens);
 }
 
 std::vector<int64_t> HeadCache::positions() const {
     std::vector<int64_t> all;
-    const int64_t sinks = first_page_needed_ ? std::min(num_tokens_, layout_->num_sinks) : 0;
+    const int64_t sinks =
+        state_.first_page_needed ? std::min(state_.num_tokens, layout_->num_sinks) : 0;
     for (int64_t t = 0; t < sinks; ++t) all.push_back(first_position_ + t);
     if (layout_->selects()) {
-        all.insert(all.end(), slot_positions_.begin(), slot_positions_.end());
+        all.insert(all.end(), slots_.positions().begin(), slots_.positions().end());
         std::sort(all.begin(), all.end());
         return all;
     }
-    const int64_t first = std::max(layout_->compensates() ? joined_ : 0,
-                                   layout_->num_sinks + first_tile_ * kTileTokens);
-    for (int64_t t = first; t < num_tokens_; ++t) all.push_back(first_position_ + t);
+    const int64_t first = std::max(layout_->compensates() ? state_.joined : 0,
+                                   layout_->num_sinks + state_.first_tile * kTileTokens);
+    for (int64_t t = first; t < state_.num_tokens; ++t) all.push_back(first_position_ + t);
     return all;
 }
 
 void HeadCache::read(int64_t position, float* key, float* value) const {
     const int64_t token = position - first_position_;
-    LOWKEY_CHECK(token >= 0 && token < num_tokens_);
+    LOWKEY_CHECK(token >= 0 && token < state_.num_tokens);
     if (token < layout_->num_sinks) {
-        LOWKEY_CHECK(first_page_needed_);
-        const std::byte* keys = pages_[0].data();
+        LOWKEY_CHECK(state_.first_page_needed);
+        const std::byte* keys = pages_.data(0);
         layout_->sinks.key->decode(keys, token, key);
         layout_->sinks.value->decode(keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(),
                                      token, value);
@@ -422,11 +489,10 @@ void HeadCache::read(int64_t position, float* key, float* value) const {
     }
     int64_t index = token - layout_->num_sinks;
     if (layout_->selects()) {
-        const auto found = std::find(slot_positions_.begin(), slot_positions_.end(), position);
-        LOWKEY_CHECK(found != slot_positions_.end());
-        index = found - slot_positions_.begin();
+        index = slots_.find(position);
+        LOWKEY_CHECK(index >= 0);
     }
-    LOWKEY_CHECK(index / kTileTokens >= first_tile_);
+    LOWKEY_CHECK(index / kTileTokens >= state_.first_tile);
     const TilePlace at = place(index / kTileTokens);
     const int64_t slot = at.tile * kTileTokens + index % kTileTokens;
     layout_->body.key->decode(at.keys, slot, key);

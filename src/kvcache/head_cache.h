@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "kvcache/cache_layout.h"
-#include "kvcache/page_pool.h"
+#include "kvcache/page_table.h"
+#include "kvcache/slot_table.h"
 
 namespace lowkey {
 
@@ -43,34 +45,82 @@ struct TokenRows {
     [[nodiscard]] TokenRows slice(int64_t first, int64_t count) const;
 };
 
+/// The numbers of a head that a step changes, beside its pages and slots.
+struct HeadCacheState {
+    int64_t num_tokens = 0;
+    int64_t prompt_tokens = 0;
+    bool first_page_needed = true;
+    // Body tokens before this one have left the window of every query to come. Later prompts may
+    // widen the window, but what has left is gone (or in the mean).
+    int64_t horizon = 0;
+    int64_t first_tile = 0;  // body tiles before this one are forgotten
+    int64_t first_page = 1;  // pages from 1 to before this one are gone
+    // Compensation: tokens in [num_sinks, joined) are in the mean, whose numbers are in the page.
+    int64_t joined = 0;
+    double mean_position = 0;
+};
+
 /// What one KV head remembers of one sequence. A copy shares the pages; whoever writes to a shared
 /// page takes one of his own first, in reserve().
 ///
-/// One step: begin_prompt() if it is part of a prompt; then either reserve(), append(), settle(),
-/// attention, select(), forget(), or, for prompts that attend to themselves elsewhere, reserve(0),
-/// settle(), attention, select(), forget(), reserve(), append().
+/// A pass over some tokens: begin_prompt() if they are part of a prompt; then either reserve(),
+/// append(), settle(), attention, select(), forget(), or, for prompts that attend to themselves
+/// elsewhere, reserve(0), settle(), attention, select(), forget(), reserve(), append().
+///
+/// All that between begin_step() and commit() or rollback() is one step: it is there as a whole or
+/// leaves the head as it was. Without begin_step() everything takes effect at once.
 class HeadCache {
 public:
-    /// `first_position` is that of the first token that will be appended.
-    HeadCache(const HeadLayout& layout, PagePool& pool, int64_t first_position);
+    /// `first_position` is that of the first token that will be appended. Pages are taken on behalf
+    /// of `promise`.
+    HeadCache(const HeadLayout& layout, PagePool& pool, PagePromise& promise,
+              int64_t first_position);
+    /// A copy, whose further pages are another promise's. `other` is in no step.
+    HeadCache(const HeadCache& other, PagePromise& promise);
+    HeadCache(HeadCache&&) noexcept = default;
+    HeadCache& operator=(HeadCache&&) noexcept = default;
+    ~HeadCache() = default;
+    /// Further pages are another promise's.
+    void rebind(PagePromise& promise) { pages_.rebind(promise); }
 
     /// Tokens that were appended, forgotten ones included.
-    [[nodiscard]] int64_t num_tokens() const { return num_tokens_; }
+    [[nodiscard]] int64_t num_tokens() const { return state_.num_tokens; }
     [[nodiscard]] int64_t first_position() const { return first_position_; }
     [[nodiscard]] const HeadLayout& layout() const { return *layout_; }
-    /// Pages held.
-    [[nodiscard]] int64_t num_pages() const { return num_pages_; }
+    /// Pages held, without those that a step keeps for the case that it fails.
+    [[nodiscard]] int64_t num_pages() const { return pages_.num_pages(); }
     /// The most pages held while it grows from here to `num_tokens`, at most `step` tokens at a
     /// time.
     [[nodiscard]] int64_t peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const;
+    /// Pages that appending one token would take of the pool right now.
+    [[nodiscard]] int64_t pages_of_next_token() const;
     /// Pages of these that other caches hold too and that growing does not reuse: it copies them,
     /// or drops them, which gives nothing back.
     [[nodiscard]] int64_t shared_pages_to_replace() const;
 
+    /// Begins a step. `selects_late`: tokens that are selected away leave when it is committed, so
+    /// that select() changes nothing before; otherwise at once, in copies of the pages, which suits
+    /// many tokens. Throws std::bad_alloc; no step has then begun.
+    void begin_step(bool selects_late);
+    [[nodiscard]] bool in_step() const { return pages_.in_step(); }
+    /// What may throw in a commit: chooses the tokens that leave late.
+    void prepare_commit();
+    [[nodiscard]] bool must_prepare() const { return late_.has_value(); }
+    /// Ends a step; nothing without one.
+    void commit() noexcept;
+    void rollback() noexcept;
+
+    /// Forgets the tokens from `num_tokens` on, if all is here that a sequence of so many would
+    /// hold and nothing of the others is left behind (selection and means keep traces of them).
+    [[nodiscard]] bool can_truncate(int64_t num_tokens) const;
+    void truncate(int64_t num_tokens) noexcept;
+
     /// Says that a prompt comes that ends before token `end_token`: windows that depend on its
     /// length grow.
-    void begin_prompt(int64_t end_token) { prompt_tokens_ = std::max(prompt_tokens_, end_token); }
-    [[nodiscard]] int64_t prompt_tokens() const { return prompt_tokens_; }
+    void begin_prompt(int64_t end_token) {
+        state_.prompt_tokens = std::max(state_.prompt_tokens, end_token);
+    }
+    [[nodiscard]] int64_t prompt_tokens() const { return state_.prompt_tokens; }
 
     /// Takes the pages that appending so many tokens needs: to a body that selects, `entering` of
     /// them; to one that forgets nothing, all that its prompt will need. Throws BudgetError; what
@@ -103,6 +153,10 @@ public:
     /// on. Returns the indices of those that may enter.
     std::vector<int64_t> select(std::span<const double> cached, std::span<const double> arriving,
                                 bool prompt);
+    /// Room for the attention of the step's observed queries to the tokens here, zeros: [num_held].
+    [[nodiscard]] std::span<double> new_received();
+    /// select() by what was written there; late if the step began so.
+    void select_received(bool prompt);
 
     /// Segments in the order of positions: sinks (if any), body.
     [[nodiscard]] int64_t num_segments() const { return layout_->num_sinks > 0 ? 2 : 1; }
@@ -111,11 +165,11 @@ public:
     }
     /// A query at position p sees a segment's tokens at positions above p - window; 0: all up to p.
     [[nodiscard]] int64_t segment_window(int64_t i) const {
-        return is_sinks(i) ? layout_->dims.sliding_window : layout_->window(prompt_tokens_);
+        return is_sinks(i) ? layout_->dims.sliding_window : layout_->window(state_.prompt_tokens);
     }
     /// Tokens of a segment below this position are seen by no query any more, whatever its window.
     [[nodiscard]] int64_t first_seen(int64_t i) const {
-        return first_position_ + (is_sinks(i) ? 0 : horizon_);
+        return first_position_ + (is_sinks(i) ? 0 : state_.horizon);
     }
     /// Positions by which a query at `position` moves towards the segment's tokens: re-indexed
     /// sinks stand right before the window.
@@ -145,12 +199,17 @@ private:
     }
     /// Body tokens in slots from the first page on: all that were appended, or all that are kept.
     [[nodiscard]] int64_t body_slots() const;
-    void take_page(int64_t page, bool to_write);
-    void drop_page(int64_t page);
+    /// Calls fn(page, to_write) for the pages that appending needs.
+    template <typename Fn>
+    void for_pages(int64_t num_tokens, int64_t entering, Fn fn) const;
 
     void write_sinks(const TokenRows& rows);
     void write_body(const TokenRows& rows, int64_t first_slot);
-    void move_slot(int64_t from, int64_t to);
+    /// Attention to the slots, of that to all tokens here.
+    [[nodiscard]] std::span<const double> of_slots(std::span<const double> cached) const {
+        return cached.last(static_cast<size_t>(slots_.size()));
+    }
+    void apply(SlotTable::Choice& choice, std::span<const double> cached);
 
     // Compensation.
     void pass_over(const TokenRows& rows);
@@ -160,22 +219,22 @@ private:
     [[nodiscard]] float* mean() const;
 
     const HeadLayout* layout_;
-    PagePool* pool_;
     int64_t first_position_;
-    int64_t num_tokens_ = 0;
-    int64_t prompt_tokens_ = 0;
-    bool first_page_needed_ = true;
-    // Body tokens before this one have left the window of every query to come. Later prompts may
-    // widen the window, but what has left is gone (or in the mean).
-    int64_t horizon_ = 0;
-    int64_t first_tile_ = 0;      // body tiles before this one are forgotten
-    int64_t first_page_ = 1;      // pages from 1 to before this one are gone
-    std::vector<PageRef> pages_;  // by number; null where forgotten or not reserved
-    int64_t num_pages_ = 0;
+    HeadCacheState state_;
+    PageTable pages_;
+    SlotTable slots_;
 
-    // Compensation: tokens in [num_sinks, joined_) are in the mean, whose numbers are in the page.
-    int64_t joined_ = 0;
-    double mean_position_ = 0;
+    // The step: what was before it, and what is to leave when it ends.
+    HeadCacheState saved_;
+    std::vector<float> saved_mean_;
+    bool selects_late_ = false;
+    struct Late {
+        bool prompt;
+        std::optional<SlotTable::Choice> choice;
+    };
+    std::optional<Late> late_;
+    std::vector<double> received_;
+
     // What the queries of the current step see; equal rows are stored once.
     struct Settled {
         int64_t num_tokens;
@@ -185,10 +244,6 @@ private:
     int64_t first_settled_ = 0;
     std::vector<Settled> settled_;
     std::vector<float> settled_means_;  // [rows, key_dim + value_dim]
-
-    // Selection: per slot of the body.
-    std::vector<int32_t> slot_positions_;
-    std::vector<double> slot_attention_;
 };
 
 }  // namespace lowkey

@@ -43,12 +43,17 @@ int64_t TokenCount::at(int64_t prompt_tokens) const {
 std::vector<size_t> indices_of_least(std::span<const double> scores, int64_t count,
                                      bool last_first) {
     if (count <= 0) return {};
-    std::vector<size_t> order(scores.size());
-    std::iota(order.begin(), order.end(), size_t{0});
     const auto less = [&](size_t a, size_t b) {
         if (scores[a] != scores[b]) return scores[a] < scores[b];
         return last_first ? a > b : a < b;
     };
+    if (count == 1) {  // of every decoded token
+        size_t least = 0;
+        for (size_t i = 1; i < scores.size(); ++i) least = less(i, least) ? i : least;
+        return {least};
+    }
+    std::vector<size_t> order(scores.size());
+    std::iota(order.begin(), order.end(), size_t{0});
     std::nth_element(order.begin(), order.begin() + (count - 1), order.end(), less);
     order.resize(static_cast<size_t>(count));
     std::sort(order.begin(), order.end());

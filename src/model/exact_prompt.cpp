@@ -18,9 +18,13 @@ void copy_rows(const float* from, int64_t stride, int64_t width, int64_t num_tok
         std::memcpy(rows + t * width, from + t * stride, static_cast<size_t>(width) * 4);
 }
 
-bool wants_keys_before_rotation(const HeadLayout& head) {
-    return head.body.key->before_rotation() ||
-           (head.num_sinks > 0 && head.sinks.key->before_rotation());
+bool wants_keys_before_rotation(std::span<const SequenceCache* const> caches, int64_t layer) {
+    for (const SequenceCache* cache : caches) {
+        for (int64_t h = 0; h < cache->layout().num_kv_heads(); ++h) {
+            if (cache->layout().head(layer, h).wants_keys_before_rotation()) return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace
@@ -29,6 +33,7 @@ ExactPrompt::ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int6
     : caches_(std::move(caches)),
       layer_(layer),
       num_tokens_(num_tokens),
+      charge_(*caches_.front(), bytes(caches_, layer, num_tokens)),
       layout_(make_layout(caches_.front()->layout().shape(), layer)),
       pool_(layout_->peak_bytes(num_tokens, num_tokens)),
       pages_(layout_, pool_, caches_.front()->num_tokens()) {
@@ -38,12 +43,10 @@ ExactPrompt::ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int6
         k_size_ += head.key_dim;
         v_size_ += head.value_dim;
     }
-    bool needs_before = false;
     for (size_t c = 0; c < caches_.size(); ++c) {
         LOWKEY_CHECK(caches_.size() == 1 || caches_[c]->num_tokens() == 0);
         for (size_t h = 0; h < k_at_.size(); ++h) {
             const HeadCache& head = target(c, h);
-            needs_before = needs_before || wants_keys_before_rotation(head.layout());
             Received& got = received_.emplace_back();
             if (!head.layout().selects()) continue;
             got.num_cached = head.num_held();
@@ -51,8 +54,25 @@ ExactPrompt::ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int6
         }
     }
     k_after_ = Tensor(DType::kF32, {num_tokens, k_size_});
-    if (needs_before) k_before_ = Tensor(DType::kF32, {num_tokens, k_size_});
+    if (wants_keys_before_rotation(caches_, layer))
+        k_before_ = Tensor(DType::kF32, {num_tokens, k_size_});
     v_ = Tensor(DType::kF32, {num_tokens, v_size_});
+}
+
+int64_t ExactPrompt::bytes(std::span<const SequenceCache* const> caches, int64_t layer,
+                           int64_t num_tokens) {
+    const CacheShape& shape = caches.front()->layout().shape();
+    const int64_t before = wants_keys_before_rotation(caches, layer) ? 1 : 0;
+    int64_t bytes = 0;
+    for (const CacheShape::Head& head : shape.layers[static_cast<size_t>(layer)]) {
+        const int64_t tile =
+            kTileTokens * (head.key_dim + head.value_dim) * dtype_bytes(shape.dtype);
+        const int64_t page_tiles = std::max<int64_t>(1, kPageBytes / tile);
+        bytes += (tiles_for(num_tokens) + page_tiles - 1) / page_tiles * kPageBytes;
+        bytes += num_tokens * ((1 + before) * head.key_dim + head.value_dim) *
+                 static_cast<int64_t>(sizeof(float));
+    }
+    return bytes;
 }
 
 std::shared_ptr<const CacheLayout> ExactPrompt::make_layout(CacheShape shape, int64_t layer) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "attention/attention.h"
@@ -16,8 +17,13 @@ namespace lowkey {
 class ExactPrompt {
 public:
     /// A prompt of `num_tokens` tokens. It joins one cache, after the tokens that are there, or
-    /// several caches (of one model, under plans of their own) that hold none.
+    /// several caches (of one model, under plans of their own) that hold none. Its memory is
+    /// counted against the first one's pool, for as long as it lives. Throws BudgetError.
     ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int64_t num_tokens);
+
+    /// Bytes of its keys and values.
+    [[nodiscard]] static int64_t bytes(std::span<const SequenceCache* const> caches, int64_t layer,
+                                       int64_t num_tokens);
 
     /// Adds the next tokens of all heads; rows hold the heads side by side.
     void append(const TokenRows& rows);
@@ -39,6 +45,21 @@ private:
         std::vector<double> sums;  ///< of those, then of the prompt's; empty: it does not select
     };
 
+    /// Bytes counted against a sequence's pool.
+    class Charge {
+    public:
+        Charge(SequenceCache& cache, int64_t bytes) : cache_(cache), bytes_(bytes) {
+            cache.charge(bytes);
+        }
+        Charge(const Charge&) = delete;
+        Charge& operator=(const Charge&) = delete;
+        ~Charge() { cache_.discharge(bytes_); }
+
+    private:
+        SequenceCache& cache_;
+        int64_t bytes_;
+    };
+
     static std::shared_ptr<const CacheLayout> make_layout(CacheShape shape, int64_t layer);
     [[nodiscard]] HeadCache& target(size_t cache, size_t kv_head) const {
         return caches_[cache]->head(layer_, static_cast<int64_t>(kv_head));
@@ -54,6 +75,7 @@ private:
     int64_t layer_;
     int64_t num_tokens_;
     int64_t num_appended_ = 0;
+    Charge charge_;
     std::shared_ptr<const CacheLayout> layout_;
     PagePool pool_;
     SequenceCache pages_;

@@ -30,11 +30,15 @@ LayerAttention::LayerAttention(const ModelConfig& config, const LayerWeights& we
     for (const SequenceInput& input : batch) {
         const auto count = static_cast<int64_t>(input.tokens.size());
         auto& exact = exact_.emplace_back();
-        if (!input.prompt || count == 0) continue;
+        if (count == 0) continue;
         std::vector<SequenceCache*> caches = input.caches();
         for (SequenceCache* cache : caches) {
-            for (int64_t h = 0; h < std::ssize(weights.kv_heads); ++h)
-                cache->head(layer, h).begin_prompt(input.length());
+            for (int64_t h = 0; h < std::ssize(weights.kv_heads); ++h) {
+                HeadCache& head = cache->head(layer, h);
+                head.begin_step(/*selects_late=*/count == 1 && !input.attends_exactly());
+                if (input.prompt) head.begin_prompt(input.length());
+                wants_before_ = wants_before_ || head.layout().wants_keys_before_rotation();
+            }
         }
         if (input.attends_exactly())
             exact = std::make_unique<ExactPrompt>(std::move(caches), layer, count);
@@ -121,12 +125,10 @@ void LayerAttention::project(const float* x) {
 }
 
 void LayerAttention::rotate() {
+    k_before_ = k_;
+    if (rotary_ == nullptr) return;
     // Codecs before rotation take the keys as they are now.
-    k_before_ = take(buffers_, Buffer::kKeysBefore, std::ssize(k_));
-    if (rotary_ == nullptr) {
-        std::copy(k_.begin(), k_.end(), k_before_.begin());
-        return;
-    }
+    if (wants_before_) k_before_ = take(buffers_, Buffer::kKeysBefore, std::ssize(k_));
     const int64_t d = config_.head_dim;
     const int64_t q_size = config_.group_size() * k_size_;
     int64_t row = 0;
@@ -137,7 +139,7 @@ void LayerAttention::rotate() {
             const RotaryAngles angles = rotary_->angles(input.first_token() + t, length, scratch);
             float* q = q_.data() + (row + t) * q_size;
             float* k = k_.data() + (row + t) * k_size_;
-            std::copy_n(k, k_size_, k_before_.data() + (row + t) * k_size_);
+            if (wants_before_) std::copy_n(k, k_size_, k_before_.data() + (row + t) * k_size_);
             for (int64_t i = 0; i < q_size; i += d) rotary_->rotate(q + i, angles);
             for (int64_t i = 0; i < k_size_; i += d) rotary_->rotate(k + i, angles);
         });
@@ -167,7 +169,7 @@ void LayerAttention::append() {
         for (size_t h = 0; h < weights_.kv_heads.size(); ++h) {
             HeadCache& head = input.cache->head(layer_, static_cast<int64_t>(h));
             head.reserve(exact == nullptr ? count : 0);
-            steps_.push_back({s, h, &head, exact, row, {}});
+            steps_.push_back({s, h, &head, exact, row});
         }
         if (exact != nullptr) exact->append(rows(row, count, 0));
         row += count;
@@ -207,14 +209,14 @@ void LayerAttention::attend_all() {
             task.caches.push_back(&step.exact->head(head));
             task.observers = step.exact->observers(head, input.offset, task.num_tokens);
         } else if (step.cache->layout().selects()) {
-            step.received.assign(static_cast<size_t>(step.cache->num_held()), 0.0);
+            const std::span<double> received = step.cache->new_received();
             // Of a prompt in slices, its last queries count.
             const SequenceInput& whole = batch_[static_cast<size_t>(input.index)];
             const int64_t first =
                 std::max<int64_t>(0, step.cache->layout().policy->first_observed(
                                          input.prompt, static_cast<int64_t>(whole.tokens.size())) -
                                          input.offset);
-            if (first < task.num_tokens) task.observers = {{step.received.data(), first}};
+            if (first < task.num_tokens) task.observers = {{received.data(), first}};
         }
         tasks.push_back(std::move(task));
     }
@@ -226,11 +228,18 @@ void LayerAttention::attend_all() {
 
 void LayerAttention::retire() {
     const PhaseTimer timer(Phase::kEncode);
-    for (HeadStep& step : steps_) {
+    const auto retire_head = [&](int64_t i) {
+        HeadStep& step = steps_[static_cast<size_t>(i)];
+        if (step.exact != nullptr) return;  // selection waits for the whole prompt
         const SequenceInput& input = slice_[step.input];
-        if (step.exact != nullptr) continue;  // selection waits for the whole prompt
-        if (step.cache->layout().selects()) step.cache->select(step.received, {}, input.prompt);
+        if (step.cache->layout().selects()) step.cache->select_received(input.prompt);
         step.cache->forget(input.first_token() + static_cast<int64_t>(input.tokens.size()));
+    };
+    // Single tokens leave little to do: what they push out is chosen when the pass ends.
+    if (num_tokens_ == std::ssize(slice_)) {
+        for (int64_t i = 0; i < std::ssize(steps_); ++i) retire_head(i);
+    } else {
+        parallel_for(std::ssize(steps_), retire_head);
     }
 }
 

@@ -19,7 +19,7 @@ class ExactPrompt;
 
 /// One layer's attention over one batch: projections, rotation, the caches' growth, attention,
 /// output projection. Made for a single pass, which may come in slices; what attends exactly is
-/// written to its caches at the end.
+/// written to its caches at the end. The layer's heads begin a step, which the caller ends.
 class LayerAttention {
 public:
     /// Everything must outlive the object; `batch` is the whole pass; `rotary` and `observer` may
@@ -45,8 +45,6 @@ private:
         HeadCache* cache;
         ExactPrompt* exact;  ///< null: attends through the cache
         int64_t row;         ///< of the slice, where its tokens begin
-        /// Attention per token of the cache, if the head selects and attends through it.
-        std::vector<double> received;
     };
 
     void project(const float* x);
@@ -75,13 +73,14 @@ private:
     std::vector<int64_t> v_at_;
     int64_t k_size_ = 0;
     int64_t v_size_ = 0;
+    bool wants_before_ = false;                        // a codec takes keys before rotation
     std::vector<std::unique_ptr<ExactPrompt>> exact_;  // of the batch; null where through the cache
 
     // The slice.
     std::span<const SequenceInput> slice_;
     int64_t num_tokens_ = 0;
     std::span<float> q_;         // [num_tokens, group_size * k_size]
-    std::span<float> k_before_;  // [num_tokens, k_size], before rotation
+    std::span<float> k_before_;  // [num_tokens, k_size], before rotation, if it is wanted
     std::span<float> k_;         // the same after it
     std::span<float> v_;         // [num_tokens, v_size]
     std::span<float> attended_;  // [num_tokens, group_size * v_size]

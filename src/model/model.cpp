@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
 #include <utility>
 
 #include "base/error.h"
 #include "base/phase_times.h"
 #include "io/safetensors_checkpoint.h"
+#include "kvcache/cache_step.h"
+#include "model/exact_prompt.h"
 #include "model/layer_attention.h"
 
 namespace lowkey {
@@ -16,12 +17,6 @@ namespace {
 
 // Tokens whose MLP activations are held at a time.
 constexpr int64_t kMlpTokens = 512;
-
-int64_t bytes_to_grow(const SequenceInput& input, const SequenceCache& cache) {
-    const auto count = static_cast<int64_t>(input.tokens.size());
-    return cache.bytes_to_grow(count, input.attends_exactly() ? 1 : count,
-                               input.prompt ? input.length() : 0);
-}
 
 /// Cuts a pass into slices of at most `size` tokens, which run through a layer one after another; 0
 /// leaves it whole.
@@ -50,24 +45,38 @@ std::vector<std::vector<SequenceInput>> cut(std::span<const SequenceInput> batch
     return slices;
 }
 
-/// Throws BudgetError when the batch's caches, which may share a pool, cannot all grow.
-void check_room(std::span<const SequenceInput> batch) {
-    std::map<const PagePool*, int64_t> needed;
+/// The caches of a batch.
+std::vector<SequenceCache*> caches_of(std::span<const SequenceInput> batch) {
+    std::vector<SequenceCache*> all;
     for (const SequenceInput& input : batch) {
-        for (const SequenceCache* cache : input.caches())
-            needed[&cache->pool()] += bytes_to_grow(input, *cache);
+        all.push_back(input.cache);
+        all.insert(all.end(), input.companions.begin(), input.companions.end());
     }
+    return all;
+}
+
+/// Room for what a pass adds, where it was not reserved before. Throws BudgetError.
+std::vector<Reservation> reserve_room(const Model& model, std::span<const SequenceInput> batch) {
+    std::vector<Reservation> rooms;
     for (const SequenceInput& input : batch) {
-        for (const SequenceCache* cache : input.caches()) {
-            const int64_t free = cache->pool().free_pages() * kPageBytes;
-            if (needed.at(&cache->pool()) <= free) continue;
-            throw BudgetError(
-                needed.at(&cache->pool()), free,
-                std::to_string(input.tokens.size()) + " tokens after " +
-                    std::to_string(cache->num_tokens()) + " cached ones",
-                "raise --kv-budget, shorten the request, or use a plan with a smaller cache");
-        }
+        const auto count = static_cast<int64_t>(input.tokens.size());
+        if (count == 0) continue;
+        const bool exact = input.attends_exactly();
+        Growth growth{.num_tokens = input.first_token() + count,
+                      .prompt_end = input.prompt ? input.length() : 0,
+                      .pass_tokens = count,
+                      .step = exact ? 1 : count};
+        // A prompt's other chunks are asked for with the first: some heads take their pages then.
+        growth.num_tokens = std::max(growth.num_tokens, growth.prompt_end);
+        if (exact) growth.other_bytes = model.exact_prompt_bytes(input.caches(), count);
+        const auto reserve = [&](SequenceCache& cache) {
+            if (!cache.has_room(growth)) rooms.push_back(cache.reserve(growth));
+            growth.other_bytes = 0;  // the first one's affair
+        };
+        reserve(*input.cache);
+        for (SequenceCache* cache : input.companions) reserve(*cache);
     }
+    return rooms;
 }
 
 /// One table for every way of rotating, shared by the layers that rotate so.
@@ -172,7 +181,7 @@ Tensor Model::embed(std::span<const SequenceInput> batch) const {
 }
 
 Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* observer,
-                      int64_t slice_tokens) const {
+                      int64_t slice_tokens, const HiddenStates& before_commit) const {
     for (const SequenceInput& input : batch) {
         const auto count = static_cast<int64_t>(input.tokens.size());
         const int64_t length = input.cache->num_tokens() + count;
@@ -183,22 +192,47 @@ Tensor Model::forward(std::span<const SequenceInput> batch, ForwardObserver* obs
                              "shorten the text, or raise --max-context where the model allows it");
         }
     }
-    check_room(batch);
+    const std::vector<Reservation> rooms = reserve_room(*this, batch);
     Tensor hidden = embed(batch);
     ForwardBuffers buffers;
+    CacheStep step(caches_of(batch), 0, config_.num_layers);
     for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-        run_layer(layer, batch, hidden.f32().data(), buffers, observer, slice_tokens);
+        layer_pass(layer, batch, hidden.f32().data(), buffers, observer, slice_tokens);
     }
+    if (before_commit) before_commit(hidden);
+    {
+        const PhaseTimer timer(Phase::kEncode);
+        step.commit();
+    }
+    // Nothing throws from here on.
     for (const SequenceInput& input : batch) {
-        for (SequenceCache* cache : input.caches())
-            cache->set_num_tokens(cache->num_tokens() + static_cast<int64_t>(input.tokens.size()));
+        const auto count = static_cast<int64_t>(input.tokens.size());
+        input.cache->set_num_tokens(input.cache->num_tokens() + count);
+        for (SequenceCache* cache : input.companions)
+            cache->set_num_tokens(cache->num_tokens() + count);
     }
     return hidden;
+}
+
+int64_t Model::exact_prompt_bytes(std::span<const SequenceCache* const> caches,
+                                  int64_t num_tokens) const {
+    int64_t most = 0;
+    for (int64_t layer = 0; layer < config_.num_layers; ++layer)
+        most = std::max(most, ExactPrompt::bytes(caches, layer, num_tokens));
+    return most;
 }
 
 void Model::run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
                       ForwardBuffers& buffers, ForwardObserver* observer,
                       int64_t slice_tokens) const {
+    CacheStep step(caches_of(batch), layer, layer + 1);
+    layer_pass(layer, batch, hidden, buffers, observer, slice_tokens);
+    step.commit();
+}
+
+void Model::layer_pass(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
+                       ForwardBuffers& buffers, ForwardObserver* observer,
+                       int64_t slice_tokens) const {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
     LayerAttention attention(config_, w, layer, rotary(layer).get(), batch, observer, buffers);
     float* rows = hidden;

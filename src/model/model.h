@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -61,20 +62,29 @@ public:
 
     /// Runs all layers over the next tokens of every sequence of the batch, which share the linear
     /// layers, and extends their caches. Returns the last layer's output [sum of tokens,
-    /// hidden_size] f32, for logits(). Throws BudgetError before anything changes when a cache has
-    /// no room, UsageError for token ids outside the vocabulary and for sequences longer than
-    /// max_context(). Each layer takes the tokens in slices of at most `slice_tokens` (0: all at
+    /// hidden_size] f32, for logits(). Throws BudgetError before anything is computed when a cache
+    /// has no room, UsageError for token ids outside the vocabulary and for sequences longer than
+    /// max_context(). Whatever it throws, or an observer does, leaves all caches as they were; the
+    /// next pass gives what it would have given. Each layer takes the tokens in slices of at most `slice_tokens` (0: all at
     /// once), which bounds its buffers; prompts that attend exactly see all earlier slices.
+    /// `before_commit` gets the result while the pass can still fail: what it throws undoes the
+    /// pass.
+    using HiddenStates = std::function<void(const Tensor& hidden)>;
     [[nodiscard]] Tensor forward(std::span<const SequenceInput> batch,
-                                 ForwardObserver* observer = nullptr,
-                                 int64_t slice_tokens = 0) const;
+                                 ForwardObserver* observer = nullptr, int64_t slice_tokens = 0,
+                                 const HiddenStates& before_commit = {}) const;
+
+    /// Bytes that hold a prompt's keys and values beside its caches' pages while forward() lets it
+    /// attend exactly, one layer at a time. `caches`: of the sequence and its companions.
+    [[nodiscard]] int64_t exact_prompt_bytes(std::span<const SequenceCache* const> caches,
+                                             int64_t num_tokens) const;
 
     // The steps of forward(), for calibration, which runs single layers.
     /// Embeddings [sum of tokens, hidden_size].
     [[nodiscard]] Tensor embed(std::span<const SequenceInput> batch) const;
     /// One layer in place, with `buffers` that may serve all layers: hidden [sum of tokens,
-    /// hidden_size]. The caches' heads of this layer
-    /// grow; their token count is left to the caller.
+    /// hidden_size]. The caches' heads of this layer grow, all of them or, when this throws, none;
+    /// their token count is left to the caller, as is room in their pools.
     void run_layer(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
                    ForwardBuffers& buffers, ForwardObserver* observer = nullptr,
                    int64_t slice_tokens = 0) const;
@@ -83,6 +93,9 @@ public:
     void logits(const float* hidden, int64_t num_tokens, float* logits) const;
 
 private:
+    /// run_layer() within a step of the caller's.
+    void layer_pass(int64_t layer, std::span<const SequenceInput> batch, float* hidden,
+                    ForwardBuffers& buffers, ForwardObserver* observer, int64_t slice_tokens) const;
     /// The next tokens of some sequences through one layer, in place.
     void run_slice(int64_t layer, std::span<const SequenceInput> slice, LayerAttention& attention,
                    float* hidden, ForwardBuffers& buffers) const;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "tests/io/temporary_folder.h"
 #include "tokenizer/tokenizer.h"
 
@@ -74,7 +75,44 @@ TEST_F(Talk, TheCacheIsContinuedWherePossible) {
     conversation.clear();
     const auto third = conversation.say("Other", options_);
     EXPECT_TRUE(third.restarted);
-    EXPECT_EQ(third.reused_tokens, 0);
+    EXPECT_EQ(third.reused_tokens, std::ssize(tokenizer_->encode("<|begin_of_text|>user:", false)))
+        << "what both begin with";
+}
+
+TEST_F(Talk, TheCommonBeginningIsKeptWhereThoughtsAreLeftOut) {
+    // As templates do that leave thoughts out of the history: the last answer alone has a tail.
+    const ChatTemplate forgetful = chat_template(
+        "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content if m.role == 'user' else "
+        "'...' }}\n{% endfor %}assistant: <think>");
+    Conversation conversation(engine_, *tokenizer_, forgetful);
+    const auto first = conversation.say("Tell me a long story of a small dog", options_);
+    const auto second = conversation.say("And?", options_);
+    EXPECT_TRUE(second.restarted);
+    const auto question = std::ssize(
+        tokenizer_->encode("<|begin_of_text|>user: Tell me a long story of a small dog\n", false));
+    EXPECT_GE(second.reused_tokens, question);
+    EXPECT_EQ(second.generation.text,
+              answer_to("<|begin_of_text|>user: Tell me a long story of a small dog\nassistant: "
+                        "...\nuser: And?\nassistant: <think>",
+                        options_));
+}
+
+TEST_F(Talk, AFailureLeavesWholeSteps) {
+    const ChatTemplate growing = chat_template(kGrowing);
+    Conversation conversation(engine_, *tokenizer_, growing);
+    const std::string first = conversation.say("Hello", options_).generation.text;
+    GenerationOptions failing = options_;
+    int pieces = 0;
+    failing.on_text = [&](std::string_view) {
+        if (++pieces == 3) throw UsageError("no more", "", "stop");
+    };
+    EXPECT_THROW(conversation.say("And?", failing), UsageError);
+    EXPECT_EQ(conversation.num_messages(), 2);
+    const auto again = conversation.say("And?", options_);
+    EXPECT_EQ(again.generation.text, answer_to("<|begin_of_text|>user: Hello\nassistant: " + first +
+                                                   "<|end_of_text|>\nuser: And?\nassistant: ",
+                                               options_));
+    EXPECT_EQ(again.generation.prompt_tokens, 1) << "all but the last token is there already";
 }
 
 TEST_F(Talk, AnotherBeginningStartsAnew) {

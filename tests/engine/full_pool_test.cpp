@@ -40,9 +40,15 @@ TEST(FullPool, RefusesTheRequestAndLeavesTheOthersWhole) {
         std::vector<Tensor> want;
         for (size_t t = 100; t < 130; ++t) want.push_back(roomy.decode(*alone, ids[t]));
 
-        // Two sequences in a pool that holds their first page or two per head.
+        // Two sequences in a pool that holds their first page or two per head, and what an exact
+        // prompt of theirs takes beside them.
         const int64_t heads = model->config().num_layers * model->config().num_kv_heads;
-        Engine engine(model, plan, {.kv_budget_bytes = 3 * heads * kPageBytes});
+        int64_t budget = 3 * heads * kPageBytes;
+        if (plan.prefill_attention == PrefillAttention::kExact) {
+            const SequenceCache* const prompts[] = {alone.get()};
+            budget += model->exact_prompt_bytes(prompts, 250) + kPageBytes;
+        }
+        Engine engine(model, plan, {.kv_budget_bytes = budget});
         auto first = engine.new_sequence();
         const auto second = engine.new_sequence();
         static_cast<void>(engine.prefill_logits(*first, text.first(100)));
@@ -53,14 +59,14 @@ TEST(FullPool, RefusesTheRequestAndLeavesTheOthersWhole) {
                 for (;; ++fed) static_cast<void>(engine.decode(*second, ids[fed % ids.size()]));
             },
             BudgetError);
-        const int64_t held = engine.usage(*second).bytes_allocated;
+        const int64_t held = engine.usage(*second).pool_bytes;
         EXPECT_EQ(second->num_tokens(), static_cast<int64_t>(fed));
         for (size_t t = 100; t < 130; ++t) {
             const Tensor got = engine.decode(*first, ids[t]);
             for (size_t i = 0; i < static_cast<size_t>(vocab); ++i)
                 ASSERT_NEAR(got.f32()[i], want[t - 100].f32()[i], 1e-5);
         }
-        EXPECT_EQ(engine.usage(*first).bytes_allocated, held);
+        EXPECT_EQ(engine.usage(*first).pool_bytes, held);
         EXPECT_THROW(static_cast<void>(engine.decode(*second, 1)), BudgetError);
         // The refused one goes on where it stood once there is room.
         first.reset();

@@ -88,11 +88,11 @@ TEST(PagePool, TakesTheLowestAddressFirst) {
     EXPECT_EQ(pool.free_pages(), 0);
 }
 
-TEST(PagePool, EmptySlabsGoBackToTheSystem) {
-    // Two slabs of 64 pages and the beginning of a third.
-    PagePool pool(130 * kPageBytes);
+TEST(PagePool, EmptySlabsGoBackToTheSystemButForOne) {
+    // Three slabs of 64 pages and the beginning of a fourth.
+    PagePool pool(194 * kPageBytes);
     std::vector<PageRef> pages;
-    for (int i = 0; i < 130; ++i) {
+    for (int i = 0; i < 194; ++i) {
         pages.push_back(pool.allocate());
         std::memset(pages.back().data(), 1, kPageBytes);
         EXPECT_EQ(resident_bytes(pages.back().data()), kPageBytes);
@@ -100,14 +100,87 @@ TEST(PagePool, EmptySlabsGoBackToTheSystem) {
     const std::byte* first = pages[0].data();
     const std::byte* second = pages[64].data();
     const std::byte* third = pages[128].data();
-    pages.erase(pages.begin() + 65, pages.end());
-    EXPECT_EQ(resident_bytes(third), 0);
-    EXPECT_EQ(resident_bytes(second), kPageBytes);  // its slab has a page in use
+    const std::byte* fourth = pages[192].data();
+    pages.erase(pages.begin() + 129, pages.end());
+    // A sequence at the border of a slab does not get it mapped again and again.
+    EXPECT_EQ(resident_bytes(fourth), kPageBytes);
+    EXPECT_EQ(resident_bytes(third), kPageBytes);  // its slab has a page in use
     pages.pop_back();
-    EXPECT_EQ(resident_bytes(second), 0);
-    EXPECT_EQ(resident_bytes(first), kPageBytes);
+    EXPECT_EQ(resident_bytes(fourth), 0);
+    EXPECT_EQ(resident_bytes(third), kPageBytes);  // the one that is taken from next
+    pages.erase(pages.begin() + 64, pages.end());
+    EXPECT_EQ(resident_bytes(third), 0);
+    EXPECT_EQ(resident_bytes(second), kPageBytes);
+    pages.push_back(pool.allocate());
+    EXPECT_EQ(pages.back().data(), second);
     pages.clear();
     EXPECT_EQ(resident_bytes(first), 0);
+    EXPECT_EQ(resident_bytes(second), 0);
+}
+
+TEST(PagePool, WhatIsPromisedIsNobodyElses) {
+    PagePool pool(10 * kPageBytes);
+    PagePromise first;
+    PagePromise second;
+    pool.promise(first, 6, "the first");
+    EXPECT_EQ(pool.free_pages(), 4);
+    try {
+        pool.promise(second, 5, "the second");
+        FAIL() << "no exception";
+    } catch (const BudgetError& error) {
+        EXPECT_EQ(error.needed_bytes, 5 * kPageBytes);
+        EXPECT_EQ(error.free_bytes, 4 * kPageBytes);
+    }
+    EXPECT_FALSE(second.active());
+    pool.promise(second, 4, "the second");
+    // Without a promise there is nothing to be had; with one there is, to the last page.
+    EXPECT_THROW(static_cast<void>(pool.allocate()), BudgetError);
+    std::vector<PageRef> pages;
+    for (int i = 0; i < 6; ++i) pages.push_back(pool.allocate(first));
+    EXPECT_THROW(static_cast<void>(pool.allocate(first)), BudgetError);
+    // What is given back may be taken again, by whom it was promised to alone.
+    pages.back().give_back(first);
+    pages.pop_back();
+    EXPECT_EQ(pool.promised_pages(first), 1);
+    EXPECT_THROW(static_cast<void>(pool.allocate()), BudgetError);
+    pages.push_back(pool.allocate(first));
+    pool.end_promise(second);
+    EXPECT_EQ(pool.free_pages(), 4);
+    pool.end_promise(first);
+    EXPECT_EQ(pool.allocated_bytes(), 6 * kPageBytes);
+    pages.clear();
+    EXPECT_EQ(pool.free_pages(), 10);
+}
+
+TEST(PagePool, SharedPagesGoBackToThePromiseOfTheLastHolder) {
+    PagePool pool(2 * kPageBytes);
+    PagePromise promise;
+    pool.promise(promise, 1, "one");
+    PageRef page = pool.allocate(promise);
+    PageRef other = page;
+    page.give_back(promise);
+    EXPECT_EQ(pool.promised_pages(promise), 0) << "somebody else holds it";
+    other = PageRef();
+    EXPECT_EQ(pool.free_pages(), 2);
+    pool.end_promise(promise);
+}
+
+TEST(PagePool, OtherMemoryIsChargedAgainstTheBudget) {
+    PagePool pool(10 * kPageBytes);
+    PagePromise promise;
+    pool.promise(promise, 5, "a prompt");
+    pool.charge(promise, 4);
+    EXPECT_EQ(pool.free_pages(), 5);
+    EXPECT_EQ(pool.promised_pages(promise), 1);
+    EXPECT_EQ(pool.peak_bytes(), 4 * kPageBytes);
+    EXPECT_THROW(pool.charge(promise, 7), BudgetError);
+    pool.discharge(promise, 4);
+    EXPECT_EQ(pool.promised_pages(promise), 5);
+    pool.end_promise(promise);
+    EXPECT_EQ(pool.free_pages(), 10);
+    EXPECT_EQ(pool.allocated_bytes(), 0);
+    pool.reset_peak();
+    EXPECT_EQ(pool.peak_bytes(), 0);
 }
 
 TEST(PagePool, ThreadsShareIt) {

@@ -120,6 +120,108 @@ TEST(SequenceCache, PagesOfAPromptThatIsKeptWholeAreNeighbours) {
     EXPECT_EQ(pool.allocated_bytes(), layout->bytes_for(total));
 }
 
+/// Lets all heads take the next tokens of a text, one after another.
+void feed(SequenceCache& cache, const std::vector<float>& x, int64_t dim, int64_t end) {
+    for (int64_t t = cache.num_tokens(); t < end; ++t) {
+        for (int64_t h = 0; h < cache.layout().num_kv_heads(); ++h) {
+            HeadCache& head = cache.head(0, h);
+            const float* row = x.data() + t * dim;
+            head.reserve(1);
+            head.append({row, row, dim, row, dim, 1});
+            head.settle(t, 1);
+            head.forget(t + 1);
+        }
+        cache.set_num_tokens(t + 1);
+    }
+}
+
+TEST(SequenceCache, CutBackItIsWhatItWas) {
+    constexpr int64_t kDim = 64;
+    CachePlan plan = CachePlan::dense(1, 3);
+    plan.layers[0][1].exact_sinks = 4;
+    plan.layers[0][1].value = test::low_rank(kDim, 20, 1);
+    plan.layers[0][2].policy = {
+        "window", {{"window", int64_t{200}}, {"sinks", int64_t{2}}, {"compensation", true}}};
+    const auto layout =
+        std::make_shared<const CacheLayout>(plan, test::shape(3, kDim, DType::kBF16));
+    PagePool pool(int64_t{100} * kPageBytes);
+    const auto x = random_floats(600 * kDim, 3);
+    const auto y = random_floats(600 * kDim, 4);
+    SequenceCache cache(layout, pool);
+    feed(cache, x, kDim, 190);
+    ASSERT_TRUE(cache.truncate(77));
+    EXPECT_EQ(cache.num_tokens(), 77);
+    EXPECT_EQ(pool.allocated_bytes(), layout->bytes_for(77));
+    // What others share stays theirs.
+    const auto fork = cache.fork();
+    feed(cache, y, kDim, 150);
+    SequenceCache other(layout, pool);
+    feed(other, x, kDim, 77);
+    feed(other, y, kDim, 150);
+    feed(*fork, x, kDim, 190);
+    std::vector<float> key(kDim), value(kDim), want_key(kDim), want_value(kDim);
+    for (int64_t h = 0; h < 3; ++h) {
+        ASSERT_EQ(cache.head(0, h).positions(), other.head(0, h).positions());
+        for (const int64_t t : other.head(0, h).positions()) {
+            cache.head(0, h).read(t, key.data(), value.data());
+            other.head(0, h).read(t, want_key.data(), want_value.data());
+            ASSERT_EQ(key, want_key);
+            ASSERT_EQ(value, want_value);
+        }
+        fork->head(0, h).read(100, key.data(), value.data());
+        EXPECT_EQ(key[5], h == 1 ? key[5] : to_f32(to_bf16(x[100 * kDim + 5])));
+    }
+    // A head that has forgotten something does not come back.
+    feed(cache, y, kDim, 400);
+    EXPECT_FALSE(cache.truncate(390));
+    EXPECT_EQ(cache.num_tokens(), 400);
+}
+
+TEST(SequenceCache, AdmittedTogetherTheyFitTogether) {
+    const auto layout = std::make_shared<const CacheLayout>(CachePlan::dense(1, 2),
+                                                            test::shape(2, 64, DType::kBF16));
+    PagePool pool(7 * kPageBytes);  // of 128 tokens of one head
+    SequenceCache first(layout, pool);
+    SequenceCache second(layout, pool);
+    const Growth growth{.num_tokens = 256};
+    {
+        const Reservation room = first.reserve(growth);
+        EXPECT_TRUE(first.has_room({.num_tokens = 200}));
+        EXPECT_FALSE(first.has_room({.num_tokens = 300}));
+        try {
+            static_cast<void>(second.reserve(growth));
+            FAIL() << "both were admitted against the same pages";
+        } catch (const BudgetError& error) {
+            EXPECT_EQ(error.needed_bytes, 4 * kPageBytes);
+            EXPECT_EQ(error.free_bytes, 3 * kPageBytes);
+        }
+        // Nobody without room of his own gets in between.
+        const Reservation small = second.reserve({.num_tokens = 128});
+        second.head(0, 0).reserve(128);
+        second.head(0, 1).reserve(128);
+        EXPECT_THROW(second.head(0, 0).reserve(400), BudgetError);
+        first.head(0, 0).reserve(256);
+        first.head(0, 1).reserve(256);
+        // A reservation that lives grows where it does not suffice.
+        EXPECT_THROW(static_cast<void>(first.reserve({.num_tokens = 400})), BudgetError);
+    }
+    EXPECT_EQ(pool.allocated_bytes(), 7 * kPageBytes);
+}
+
+TEST(SequenceCache, AForkPaysForWhatItSharesWithAnAdmittedOne) {
+    const auto layout = std::make_shared<const CacheLayout>(CachePlan::dense(1, 1),
+                                                            test::shape(1, 64, DType::kBF16));
+    PagePool pool(3 * kPageBytes);
+    SequenceCache cache(layout, pool);
+    const auto x = random_floats(300 * 64, 3);
+    const Reservation room = cache.reserve({.num_tokens = 256});
+    feed(cache, x, 64, 100);
+    const auto fork = cache.fork();
+    EXPECT_EQ(pool.free_pages(), 0);
+    feed(cache, x, 64, 256);  // finishes what was admitted
+    EXPECT_THROW(feed(*fork, x, 64, 300), BudgetError);
+}
+
 TEST(SequenceCache, AFullPoolIsABudgetError) {
     const auto layout = std::make_shared<const CacheLayout>(CachePlan::dense(1, 2),
                                                             test::shape(2, 64, DType::kBF16));

@@ -133,13 +133,18 @@ TEST(WindowedModel, AnExactPrefillWritesOnlyWhatLaterQueriesSee) {
     const auto model = Golden("llama-mha").load(DType::kF32);
     CachePlan plan = window_plan(*model, 40, 4);
     plan.prefill_attention = PrefillAttention::kExact;
-    // Room for a window and sinks, not for the prompt.
+    // Room for a window and sinks, not for the prompt, but for the one layer of it that attends.
     const int64_t heads = model->config().num_layers * model->config().num_kv_heads;
-    Engine engine(model, plan, {.kv_budget_bytes = 3 * heads * kPageBytes});
+    Engine roomy(model, plan);
+    const auto prompt = roomy.new_sequence();
+    const SequenceCache* const prompts[] = {prompt.get()};
+    const int64_t beside = pages_for_bytes(model->exact_prompt_bytes(prompts, 505)) * kPageBytes;
+    Engine engine(model, plan, {.kv_budget_bytes = 3 * heads * kPageBytes + beside});
     const auto ids = random_ids(512, model->config().vocab_size);
     const auto sequence = engine.new_sequence();
     const Tensor logits = engine.prefill_logits(*sequence, std::span(ids).first(505));
-    EXPECT_LE(engine.usage(*sequence).peak_bytes, 3 * heads * kPageBytes);
+    EXPECT_LE(engine.usage(*sequence).peak_bytes, 3 * heads * kPageBytes + beside);
+    EXPECT_LE(engine.usage(*sequence).pool_bytes, 3 * heads * kPageBytes);
     // Prompts see all of themselves, so the prefill is the uncompressed model's.
     Engine dense = dense_engine(model);
     const auto other = dense.new_sequence();
