@@ -141,8 +141,8 @@ TEST_F(Room, TwoRequestsAreNotAdmittedAgainstTheSamePages) {
     // The first is at work when the second asks.
     GenerationOptions options{.max_new_tokens = 101};
     int64_t refused = 0;
-    options.on_token = [&](int32_t) {
-        if (refused > 0) return;
+    options.should_stop = [&] {
+        if (refused > 0) return false;
         try {
             static_cast<void>(generate(engine, *second, nullptr, prompt, {.max_new_tokens = 157}));
         } catch (const BudgetError& error) {
@@ -151,6 +151,7 @@ TEST_F(Room, TwoRequestsAreNotAdmittedAgainstTheSamePages) {
             EXPECT_EQ(error.free_bytes, 5 * heads * kPageBytes);
             ++refused;
         }
+        return false;
     };
     EXPECT_EQ(generate(engine, *first, nullptr, prompt, options).ids.size(), 101);
     EXPECT_EQ(refused, 1);
