@@ -87,7 +87,9 @@ TEST(Windows, NoTokenCountsTwice) {
             EXPECT_EQ(std::ssize(windows), std::min(sequences, 107 / length));
             for (size_t i = 0; i < windows.size(); ++i) {
                 EXPECT_EQ(std::ssize(windows[i]), length);
-                if (i > 0) EXPECT_GE(windows[i].data() - windows[i - 1].data(), length);
+                if (i > 0) {
+                    EXPECT_GE(windows[i].data() - windows[i - 1].data(), length);
+                }
             }
             EXPECT_LE(&windows.back().back(), &ids.back());
         }

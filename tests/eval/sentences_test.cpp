@@ -64,7 +64,9 @@ TEST(Sentences, PlacesAreBehindTheEndsOfSentencesThatAreNear) {
         EXPECT_LE(place, at);
         EXPECT_GE(place, at - 20);
         const auto before = std::span(prose).first(static_cast<size_t>(place));
-        if (place > 0) EXPECT_TRUE(tokenizer->decode(before, false).ends_with(".")) << at;
+        if (place > 0) {
+            EXPECT_TRUE(tokenizer->decode(before, false).ends_with(".")) << at;
+        }
     }
     EXPECT_EQ(place_for_sentence(*tokenizer, {}, 0), 0);
 }

@@ -191,7 +191,9 @@ TEST_F(WeightFiles, NumbersThatAreNotFiniteAreRefusedWhereTheyStand) {
                 if (at == 0) set(name, last, bad);
                 const std::string message = message_of<FileError>([&] { load(dtype); });
                 EXPECT_THAT(message, HasSubstr(std::string("'") + name + "' is not finite at ["));
-                if (at == 0) EXPECT_THAT(message, HasSubstr(" at [0")) << "the first is named";
+                if (at == 0) {
+                    EXPECT_THAT(message, HasSubstr(" at [0")) << "the first is named";
+                }
             }
         }
     }
