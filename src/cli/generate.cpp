@@ -99,9 +99,9 @@ void add_generate(CLI::App& program) {
     auto options = std::make_shared<Options>();
     CLI::App* app = program.add_subcommand("generate", "Continue a prompt.");
     app->footer(
-        "Examples: lowkey generate MODEL -p \"Once upon a time\" -n 100 --temperature 0.8 --top-p "
+        "Example: lowkey generate MODEL -p \"Once upon a time\" -n 100 --temperature 0.8 --top-p "
         "0.95\n"
-        "          lowkey generate MODEL --chat -p \"What is a KV cache?\" -n 200\n"
+        "         lowkey generate MODEL --chat -p \"What is a KV cache?\" -n 200\n"
         "Tokens are chosen as the model's generation_config.json says; flags win.");
     add_model(*app, *options);
     CLI::Option_group* prompt = app->add_option_group("prompt");

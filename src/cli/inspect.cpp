@@ -155,8 +155,9 @@ void print(const PlanFile& file, int64_t context) {
         printable(file.method), printable(file.fingerprint), exact ? "exact" : "compressed",
         printable(file.settings.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
     print_policies(file.plan);
-    fmt::print("cache at {:<9}{}\n\n", context,
-               cli::describe(CacheUsage{.bytes_allocated = bytes.allocated, .bytes_full = bytes.full}));
+    fmt::print(
+        "cache at {:<9}{}\n\n", context,
+        cli::describe(CacheUsage{.bytes_allocated = bytes.allocated, .bytes_full = bytes.full}));
     fmt::print(
         "layer  head  sinks  keys                               values                             "
         "layer error\n");

@@ -34,7 +34,8 @@ json to_json(int64_t item, const ItemResult& result) {
                   {{"bytes_allocated", result.cache.bytes_allocated},
                    {"bytes_full", result.cache.bytes_full},
                    {"tokens", result.cache.tokens},
-                   {"peak_bytes", result.cache.peak_bytes}}}};
+                   {"peak_bytes", result.cache.peak_bytes},
+                   {"pool_bytes", result.cache.pool_bytes}}}};
     if (!result.answer.empty()) line["answer"] = result.answer;
     return line;
 }
@@ -49,7 +50,8 @@ ItemResult read_item(const JsonReader& line) {
     result.cache = {.bytes_allocated = cache.at("bytes_allocated").integer(0, kMost),
                     .bytes_full = cache.at("bytes_full").integer(0, kMost),
                     .tokens = cache.at("tokens").integer(0, kMost),
-                    .peak_bytes = cache.at("peak_bytes").integer(0, kMost)};
+                    .peak_bytes = cache.at("peak_bytes").integer(0, kMost),
+                    .pool_bytes = cache.at("pool_bytes").integer(0, kMost)};
     return result;
 }
 

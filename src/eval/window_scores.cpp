@@ -197,7 +197,8 @@ std::vector<ItemResult> score_window(std::span<Engine* const> engines, const Sco
         for (size_t i = 0; i < engines.size(); ++i) {
             const bool own = how.reference == i;
             if (!own) compute(i, ours);
-            add_block(own ? reference : ours, compares ? &reference : nullptr, block, sums[i], kls[i]);
+            add_block(own ? reference : ours, compares ? &reference : nullptr, block, sums[i],
+                      kls[i]);
         }
     }
     std::vector<ItemResult> results;

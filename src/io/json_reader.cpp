@@ -35,22 +35,37 @@ constexpr std::array<NotFinite, 3> kNotFinite = {
      {"Infinity", "\x7fInfinity\x7f", kInfinity},
      {"NaN", "\x7fNaN\x7f", std::numeric_limits<double>::quiet_NaN()}}};
 
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+/// The number that stands at `at`, where JSON has a value within an array or object: behind `:`,
+/// `[` or `,` (`before` is the last character but spaces) and before `,`, `]` or `}`; else null.
+const NotFinite* not_finite_at(std::string_view text, size_t at, char before) {
+    if (before != ':' && before != '[' && before != ',') return nullptr;
+    for (const NotFinite& number : kNotFinite) {
+        if (!text.substr(at).starts_with(number.token)) continue;
+        size_t next = at + number.token.size();
+        while (next < text.size() && is_space(text[next])) ++next;
+        const char after = next < text.size() ? text[next] : '\0';
+        return after == ',' || after == ']' || after == '}' ? &number : nullptr;
+    }
+    return nullptr;
+}
+
 /// The text with strings for the numbers that JSON does not know; the text itself where there are
 /// none.
 std::string replace_not_finite(std::string_view text) {
     std::string out;
     bool in_string = false;
+    char before = '\0';
     for (size_t i = 0; i < text.size();) {
-        const NotFinite* found = nullptr;
-        for (const NotFinite& number : kNotFinite) {
-            if (!in_string && text.substr(i).starts_with(number.token)) found = &number;
-            if (found != nullptr) break;
-        }
-        if (found != nullptr) {
+        if (const auto* found = in_string ? nullptr : not_finite_at(text, i, before);
+            found != nullptr) {
             out += '"' + std::string(found->stands_in) + '"';
             i += found->token.size();
+            before = '"';
             continue;
         }
+        if (!is_space(text[i])) before = text[i];
         if (in_string && text[i] == '\\' && i + 1 < text.size())
             out += text[i++];
         else if (text[i] == '"')

@@ -33,10 +33,13 @@ ExactPrompt::ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int6
     : caches_(std::move(caches)),
       layer_(layer),
       num_tokens_(num_tokens),
-      charge_(*caches_.front(), bytes(caches_, layer, num_tokens)),
       layout_(make_layout(caches_.front()->layout().shape(), layer)),
       pool_(layout_->peak_bytes(num_tokens, num_tokens)),
       pages_(layout_, pool_, caches_.front()->num_tokens()) {
+    for (SequenceCache* cache : caches_) {
+        const SequenceCache* const alone[] = {cache};
+        charges_.emplace_back(*cache, bytes(alone, layer, num_tokens));
+    }
     for (const CacheShape::Head& head : layout_->shape().layers.front()) {
         k_at_.push_back(k_size_);
         v_at_.push_back(v_size_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
@@ -18,7 +19,8 @@ class ExactPrompt {
 public:
     /// A prompt of `num_tokens` tokens. It joins one cache, after the tokens that are there, or
     /// several caches (of one model, under plans of their own) that hold none. Its memory is
-    /// counted against the first one's pool, for as long as it lives. Throws BudgetError.
+    /// counted against the budget of each, as if it was there for that one alone, for as long as it
+    /// lives: what a cache takes does not depend on its company. Throws BudgetError.
     ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int64_t num_tokens);
 
     /// Bytes of its keys and values.
@@ -75,7 +77,7 @@ private:
     int64_t layer_;
     int64_t num_tokens_;
     int64_t num_appended_ = 0;
-    Charge charge_;
+    std::deque<Charge> charges_;  // of each cache
     std::shared_ptr<const CacheLayout> layout_;
     PagePool pool_;
     SequenceCache pages_;

@@ -68,10 +68,10 @@ std::vector<Reservation> reserve_room(const Model& model, std::span<const Sequen
                       .step = exact ? 1 : count};
         // A prompt's other chunks are asked for with the first: some heads take their pages then.
         growth.num_tokens = std::max(growth.num_tokens, growth.prompt_end);
-        if (exact) growth.other_bytes = model.exact_prompt_bytes(input.caches(), count);
         const auto reserve = [&](SequenceCache& cache) {
+            const SequenceCache* const alone[] = {&cache};
+            if (exact) growth.other_bytes = model.exact_prompt_bytes(alone, count);
             if (!cache.has_room(growth)) rooms.push_back(cache.reserve(growth));
-            growth.other_bytes = 0;  // the first one's affair
         };
         reserve(*input.cache);
         for (SequenceCache* cache : input.companions) reserve(*cache);

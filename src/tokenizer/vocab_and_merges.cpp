@@ -71,8 +71,8 @@ const char* class_of_model(const std::string& type) {
 }
 
 const TokenizerClass& find_class(const TokenizerConfig& config, const std::string& vocab_path) {
-    const std::string name = config.tokenizer_class.empty() ? class_of_model(config.model_type)
-                                                            : config.tokenizer_class;
+    const std::string name =
+        config.tokenizer_class.empty() ? class_of_model(config.model_type) : config.tokenizer_class;
     std::string known;
     for (const TokenizerClass& each : tokenizer_classes()) {
         if (name == each.name) return each;

@@ -88,8 +88,10 @@ TEST_F(ApiEvaluation, RefusesBadInput) {
     EXPECT_THROW(api::measure_perplexity(tiny, plan_, std::vector<int32_t>(10, 3), {.length = 10}),
                  UsageError)
         << "a plan of another model";
-    EXPECT_THROW(perplexity({.length = 100, .on_progress = [](int64_t, int64_t) { throw 1; }}),
-                 int);
+    EXPECT_THROW(
+        perplexity(
+            {.length = 100, .prefill = 50, .on_progress = [](int64_t, int64_t) { throw 1; }}),
+        int);
 }
 
 }  // namespace

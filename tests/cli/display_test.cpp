@@ -49,8 +49,8 @@ TEST_F(Display, ACacheOfFewTokensIsExplained) {
     const std::string ids = write_ids("ids", {1, 2, 3, 4, 5, 6, 7, 8});
     const auto words = AllOf(HasSubstr("whole pages of 32.0 KiB"), Not(HasSubstr("%)")));
     EXPECT_THAT(run({"generate", golden("llama-mha"), "--ids", ids, "-n", "1"}).err, words);
-    EXPECT_THAT(
-        run({"eval", "perplexity", golden("llama-mha"), "--ids", ids, "--length", "8"}).out, words);
+    EXPECT_THAT(run({"eval", "perplexity", golden("llama-mha"), "--ids", ids, "--length", "8"}).out,
+                words);
 }
 
 }  // namespace

@@ -103,9 +103,9 @@ TEST_F(Evals, PerplexityIsOfTheCacheWhoseBytesStandBesideIt) {
         json_of({"plan", "small", "--method", "streaming", "--window", "16", "-o", plan}));
     std::string prose;
     for (int i = 0; i < 60; ++i) prose += "The keeper lit his lamp and wrote down the wind. ";
-    std::vector<std::string> command = {"eval",     "perplexity", "small", "--text",
-                                        file("text.txt", prose), "--length", "64",
-                                        "--plan",   plan};
+    std::vector<std::string> command = {
+        "eval",     "perplexity", "small",  "--text", file("text.txt", prose),
+        "--length", "64",         "--plan", plan};
     EXPECT_THAT(refusal(command, 2), HasSubstr("--prefill 48"));
     command.insert(command.end(), {"--prefill", "48", "--reference", "--sequences", "1000"});
     const Result result = run(command);

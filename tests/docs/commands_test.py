@@ -30,7 +30,7 @@ TIMEOUT = 900  # seconds for a command
 SKIPPED = [
     (r"make test$", "runs this test"),
     (r"(make (?!demo)|cmake|ctest)\b", "building, testing and installing is what CI does before and after"),
-    (r"(sudo|apt-get|pip3?|git|curl)\b", "changes the machine or needs the network"),
+    (r"(sudo|apt-get|pip3?|git|curl|huggingface-cli)\b", "changes the machine or needs the network"),
     (r"scripts/install-packages\.sh", "changes the machine; CI begins with it"),
     (r"build/\w+/bin/lowkey_micro", "micro-benchmarks are no part of this build"),
     (r"(python3? )?(tests|bench|fuzz)/\S+\.py", "needs torch, transformers or another engine; its flags are checked"),

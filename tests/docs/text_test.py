@@ -20,7 +20,7 @@ from pages import ROOT, code_of, pages
 
 # Flags of programs that are not ours, and of none.
 FOREIGN_FLAGS = {"--preset", "--build", "--target", "--gtest_filter", "--benchmark_filter", "--install", "--prefix", "--help",
-                 "--version", "--cflags", "--libs"}
+                 "--version", "--cflags", "--libs", "--local-dir"}
 SOURCE = re.compile(r"(?:[\w.{},*-]+/)*[\w{},*-]+\.(?:h|cpp|inl|py|cmake|sh|md|jinja|lst)")
 FOLDERS = {"src", "tests", "docs", "scripts", "bench", "fuzz", "models", "examples", "include", "cmake", ".ci"}
 

@@ -39,7 +39,8 @@ TEST_F(ModelDirectory, SaysWhatToDoWithOtherNames) {
                 AllOf(HasSubstr("GGUF"), HasSubstr("*.safetensors")));
     EXPECT_THAT(refusal<UnsupportedError>(file("model.gguf", "GGUF")), HasSubstr("GGUF"));
     EXPECT_THAT(refusal<FileError>(file("config.json", "{}")),
-                AllOf(HasSubstr("is a file, not a directory"), HasSubstr("perhaps " + path("config.json").substr(0, path("").size() - 1))));
+                AllOf(HasSubstr("is a file, not a directory"),
+                      HasSubstr("perhaps " + path("config.json").substr(0, path("").size() - 1))));
 }
 
 }  // namespace

@@ -65,7 +65,8 @@ TEST(Tokenizer, ThreadsShareOne) {
         const auto tokenizer = Tokenizer::load(golden_folder(name));
         const auto cases = golden_lines(name, "cases.jsonl");
         // Its reference takes control tokens in texts for text.
-        const auto special = std::string(name) == "unigram" ? SpecialText::kPlain : SpecialText::kParse;
+        const auto special =
+            std::string(name) == "unigram" ? SpecialText::kPlain : SpecialText::kParse;
         std::vector<std::thread> threads;
         std::vector<int> wrong(4, 0);
         for (size_t t = 0; t < wrong.size(); ++t) {
