@@ -37,6 +37,8 @@ ExactPrompt::ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int6
       pool_(layout_->peak_bytes(num_tokens, num_tokens)),
       pages_(layout_, pool_, caches_.front()->num_tokens()) {
     for (SequenceCache* cache : caches_) {
+        // Others could have attended through the cache: they take part to spare their pass.
+        if (cache->layout().prefill_attention() != PrefillAttention::kExact) continue;
         const SequenceCache* const alone[] = {cache};
         charges_.emplace_back(*cache, bytes(alone, layer, num_tokens));
     }

@@ -19,8 +19,9 @@ class ExactPrompt {
 public:
     /// A prompt of `num_tokens` tokens. It joins one cache, after the tokens that are there, or
     /// several caches (of one model, under plans of their own) that hold none. Its memory is
-    /// counted against the budget of each, as if it was there for that one alone, for as long as it
-    /// lives: what a cache takes does not depend on its company. Throws BudgetError.
+    /// counted against the budget of each whose plan asks for it, as if it was there for that one
+    /// alone, for as long as it lives: what a cache takes does not depend on its company. Throws
+    /// BudgetError.
     ExactPrompt(std::vector<SequenceCache*> caches, int64_t layer, int64_t num_tokens);
 
     /// Bytes of its keys and values.
@@ -77,7 +78,7 @@ private:
     int64_t layer_;
     int64_t num_tokens_;
     int64_t num_appended_ = 0;
-    std::deque<Charge> charges_;  // of each cache
+    std::deque<Charge> charges_;
     std::shared_ptr<const CacheLayout> layout_;
     PagePool pool_;
     SequenceCache pages_;

@@ -70,7 +70,8 @@ std::vector<Reservation> reserve_room(const Model& model, std::span<const Sequen
         growth.num_tokens = std::max(growth.num_tokens, growth.prompt_end);
         const auto reserve = [&](SequenceCache& cache) {
             const SequenceCache* const alone[] = {&cache};
-            if (exact) growth.other_bytes = model.exact_prompt_bytes(alone, count);
+            const bool own = cache.layout().prefill_attention() == PrefillAttention::kExact;
+            growth.other_bytes = exact && own ? model.exact_prompt_bytes(alone, count) : 0;
             if (!cache.has_room(growth)) rooms.push_back(cache.reserve(growth));
         };
         reserve(*input.cache);
