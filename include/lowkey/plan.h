@@ -92,7 +92,9 @@ public:
     /// models, and for no plans.
     static Plan compose(std::span<const Plan> parts);
 
-    /// Reads a plan file. Throws FileError, naming the file and the key.
+    /// Reads a plan file, and leaves out measurements that were made on another plan. Throws
+    /// FileError, naming the file and the key, for whatever is not known or that no model could
+    /// run.
     static Plan load(const std::string& path);
     /// Writes it, whole or not at all. Throws FileError, and what check() throws for heads that no
     /// model could run.
@@ -110,10 +112,10 @@ public:
     /// What a head remembers. Throws UsageError for a layer or head that is not there.
     [[nodiscard]] HeadPlan head(int64_t layer, int64_t kv_head) const;
     /// Throws UsageError likewise. Whether the entry makes sense is found by check() and by what
-    /// runs or saves the plan.
+    /// runs or saves the plan. What was measured on the plan as it was is forgotten.
     void set_head(int64_t layer, int64_t kv_head, const HeadPlan& head);
     [[nodiscard]] PrefillAttention prefill_attention() const;
-    void set_prefill_attention(PrefillAttention mode);
+    void set_prefill_attention(PrefillAttention mode);  ///< forgets measurements likewise
 
     /// Who made the plan: "eigen", …; for people and reports.
     [[nodiscard]] std::string method() const;

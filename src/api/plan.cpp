@@ -120,11 +120,13 @@ HeadPlan Plan::head(int64_t layer, int64_t kv_head) const {
 void Plan::set_head(int64_t layer, int64_t kv_head, const HeadPlan& head) {
     entry(impl_->file, layer, kv_head) = {head.policy, from_public(head.key),
                                           from_public(head.value), head.exact_sinks};
+    forget_measured(impl_->file);
 }
 
 PrefillAttention Plan::prefill_attention() const { return impl_->file.plan.prefill_attention; }
 void Plan::set_prefill_attention(PrefillAttention mode) {
     impl_->file.plan.prefill_attention = mode;
+    forget_measured(impl_->file);
 }
 
 std::string Plan::method() const { return impl_->file.method; }

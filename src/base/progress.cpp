@@ -76,6 +76,11 @@ void Progress::update(int64_t done, const std::string& note) {
     std::fflush(stderr);
 }
 
+void Progress::say(const std::string& text) {
+    if (!enabled_flag()) return;
+    std::fprintf(stderr, "%s%s\n", on_terminal() ? "\r\033[K" : "", text.c_str());
+}
+
 void Progress::set_enabled(bool enabled) { enabled_flag() = enabled; }
 
 }  // namespace lowkey

@@ -18,6 +18,8 @@ public:
 
     /// `done` of `total` are finished; `note` is shown behind them.
     void update(int64_t done, const std::string& note = {});
+    /// A line of its own on stderr, where progress is shown.
+    static void say(const std::string& text);
     /// Silences all progress lines of this process (--quiet).
     static void set_enabled(bool enabled);
 

@@ -1,12 +1,19 @@
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cstdio>
+#include <span>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/command_files.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "compress/calibration.h"
+#include "compress/calibration_part.h"
+#include "kernels/kernels.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lowkey::cli {
@@ -35,10 +42,17 @@ std::vector<std::vector<int32_t>> text_sequences(const Options& options) {
                          leading_token(*tokenizer));
 }
 
-std::vector<std::vector<int32_t>> self_sequences(const Model& model, const Options& options) {
-    const auto tokenizer = Tokenizer::load(model_directory(options.model));
-    const auto start = document_start(*tokenizer, model);
-    return sample_sequences(model, options.self, options.length, options.seed, start);
+/// A hash of all that the statistics depend on.
+std::string part_key(const Model& model, const Options& options,
+                     const std::vector<std::vector<int32_t>>& sequences, int32_t start) {
+    Hasher hasher;
+    hasher.add(fmt::format("{} {} {} {} {} ", LOWKEY_VERSION, model.fingerprint(), options.dtype,
+                           kernels().isa, options.first_tokens));
+    if (options.self > 0)
+        hasher.add(
+            fmt::format("self {} {} {} {}", options.self, options.length, options.seed, start));
+    for (const auto& sequence : sequences) hasher.add(std::as_bytes(std::span(sequence)));
+    return hasher.hex();
 }
 
 void run(Options& options) {
@@ -54,19 +68,31 @@ void run(Options& options) {
     check_files(options, {.reads = reads, .writes = {options.output}});
     const auto model = load_model(options);
     std::vector<std::vector<int32_t>> sequences;
+    int32_t start = 0;
     nlohmann::json settings = {{"seed", options.seed}};
     if (!options.ids.empty()) {
         sequences = read_ids(options.ids);
         settings["source"] = "ids";
     } else if (options.self > 0) {
-        sequences = self_sequences(*model, options);
+        start = document_start(*load_tokenizer(options), *model);
         settings["source"] = "self";
     } else {
         sequences = text_sequences(options);
         settings["source"] = "text";
     }
+    // What is not finished stays beside the output: the same command goes on from there.
+    CalibrationPart part(options.output + ".part", part_key(*model, options, sequences, start),
+                         *model);
+    const Interrupt interrupt;
+    CalibrationOptions how{
+        .first_tokens = options.first_tokens, .part = &part, .should_stop = Interrupt::pressed};
+    if (!options.kv_budget.empty()) how.kv_budget_bytes = parse_bytes(options.kv_budget);
     const auto begin = std::chrono::steady_clock::now();
-    CalibrationStats stats = calibrate(*model, sequences, {.first_tokens = options.first_tokens});
+    if (options.self > 0) {
+        sequences =
+            sample_sequences(*model, options.self, options.length, options.seed, start, how);
+    }
+    CalibrationStats stats = calibrate(*model, sequences, how);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     settings["sequences"] = stats.ids.size();
@@ -74,6 +100,7 @@ void run(Options& options) {
     settings["dtype"] = options.dtype;
     stats.settings = settings;
     write_stats(options.output, stats);
+    part.remove();
     if (options.json) {
         print_json({{"sequences", stats.ids.size()},
                     {"length", stats.length},
@@ -104,7 +131,7 @@ void add_calibrate(CLI::App& program) {
     app->add_option("--ids", options->ids, "safetensors file with int64 input_ids [n_seq, length]")
         ->type_name("FILE");
     app->add_option("--sequences", options->sequences,
-                    "sequences to cut from the text, at even distances")
+                    "most sequences to cut from the text, at even distances")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
         ->capture_default_str();
     app->add_option("--length", options->length, "tokens per sequence")
@@ -117,7 +144,10 @@ void add_calibrate(CLI::App& program) {
                     "first tokens whose statistics are kept apart")
         ->check(CLI::Range(int64_t{0}, int64_t{64}))
         ->capture_default_str();
-    app->add_option("-o,--output", options->output, "statistics file")
+    app->add_option("--kv-budget", options->kv_budget,
+                    "hard limit of the caches that are held at a time, as 512MiB");
+    app->add_option("-o,--output", options->output,
+                    "statistics file; OUTPUT.part holds what is not finished")
         ->required()
         ->type_name("STATS");
     app->callback([options] { run(*options); });

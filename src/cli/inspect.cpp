@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/command_files.h"
 #include "cli/commands.h"
+#include "compress/plan_command.h"
 #include "compress/plan_file.h"
 #include "report/heat_map.h"
 
@@ -147,6 +148,9 @@ void plot(const PlanFile& file, const Options& options) {
     std::fprintf(stderr, "wrote %s\n", options.plot.c_str());
 }
 
+/// The command that makes the plan again, of a model that the plan does not know by name.
+std::string command_of(const PlanFile& file) { return plan_command("MODEL", file.path, file); }
+
 void print(const PlanFile& file, int64_t context) {
     const PlanBytes bytes = plan_bytes(file, context);
     const bool exact = file.plan.prefill_attention == PrefillAttention::kExact;
@@ -154,6 +158,7 @@ void print(const PlanFile& file, int64_t context) {
         "method            {}\nmodel             {}\nprefill attention {}\nsettings          {}\n",
         printable(file.method), printable(file.fingerprint), exact ? "exact" : "compressed",
         printable(file.settings.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+    fmt::print("made again by     {}\n", printable(command_of(file)));
     print_policies(file.plan);
     fmt::print(
         "cache at {:<9}{}\n\n", context,
@@ -182,10 +187,13 @@ void print(const PlanFile& file, int64_t context) {
 void run(const Options& options) {
     check_files({}, {.reads = {options.plan}, .writes = {options.plot}});
     const PlanFile file = read_plan(options.plan);
+    if (!file.notice.empty())
+        std::fprintf(stderr, "lowkey: note: %s: %s\n", file.path.c_str(), file.notice.c_str());
     if (!options.plot.empty()) plot(file, options);
     if (options.json) {
         const PlanBytes bytes = plan_bytes(file, options.context);
         nlohmann::json json = plan_to_json(file);
+        json["command"] = command_of(file);
         json["cache"] = to_json({.bytes_allocated = bytes.allocated,
                                  .bytes_full = bytes.full,
                                  .tokens = options.context,

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <map>
+#include <memory>
 #include <optional>
 
 #include "base/error.h"
@@ -8,51 +10,76 @@
 #include "cli/command_files.h"
 #include "cli/commands.h"
 #include "compress/compose.h"
+#include "compress/measurement_journal.h"
+#include "compress/plan_command.h"
 #include "compress/planner.h"
 
 namespace lowkey::cli {
 namespace {
 
-/// Flags that become settings of the planner, by name; those not given are left out, so that a
-/// planner knows.
-struct SettingFlags {
-    std::vector<std::pair<std::string, std::shared_ptr<std::optional<double>>>> numbers;
-    std::vector<std::pair<std::string, std::shared_ptr<std::optional<int64_t>>>> integers;
-    std::vector<std::pair<std::string, std::shared_ptr<std::optional<std::string>>>> strings;
-    std::vector<std::pair<std::string, std::shared_ptr<bool>>> flags;
-
-    void number(CLI::App& app, const std::string& name, const std::string& what) {
-        numbers.emplace_back(name, std::make_shared<std::optional<double>>());
-        app.add_option("--" + name, *numbers.back().second, what);
-    }
-    void integer(CLI::App& app, const std::string& name, const std::string& what) {
-        integers.emplace_back(name, std::make_shared<std::optional<int64_t>>());
-        app.add_option("--" + name, *integers.back().second, what);
-    }
-    void string(CLI::App& app, const std::string& name, const std::string& what) {
-        strings.emplace_back(name, std::make_shared<std::optional<std::string>>());
-        app.add_option("--" + name, *strings.back().second, what);
-    }
-    void flag(CLI::App& app, const std::string& name, const std::string& what) {
-        flags.emplace_back(name, std::make_shared<bool>(false));
-        app.add_flag("--" + name, *flags.back().second, what);
+/// The settings of all planners as flags, by name; those not given are left out, so that a planner
+/// knows. Planners that share a name mean the same type by it.
+class SettingFlags {
+public:
+    void add_to(CLI::App& app) {
+        for (const Planner& planner : planners()) {
+            for (const SettingInfo& info : planner.settings()) add(app, info);
+        }
     }
     [[nodiscard]] Settings given() const {
         Settings settings;
-        for (const auto& [name, value] : flags) {
-            if (*value) settings[name] = true;
-        }
-        for (const auto& [name, value] : numbers) {
-            if (*value) settings[name] = **value;
-        }
-        for (const auto& [name, value] : integers) {
-            if (*value) settings[name] = **value;
-        }
-        for (const auto& [name, value] : strings) {
-            if (*value) settings[name] = **value;
+        for (const auto& [name, flag] : flags_) {
+            if (flag->option->count() > 0) settings[name] = flag->value;
         }
         return settings;
     }
+    /// Before help is shown: the settings of one method with what it says of them, or none.
+    void show(const std::string& method) {
+        for (auto& [name, flag] : flags_) flag->option->group("");
+        for (const Planner& planner : planners()) {
+            if (method != planner.name) continue;
+            for (const SettingInfo& info : planner.settings()) {
+                CLI::Option& option = *flags_.at(info.name)->option;
+                option.description(fmt::format("{} {}", info.what, describe_values(info)));
+                option.group(fmt::format("Settings of {}", method));
+            }
+        }
+    }
+
+private:
+    struct Flag {
+        CLI::Option* option = nullptr;
+        Setting value;
+    };
+
+    void add(CLI::App& app, const SettingInfo& info) {
+        std::unique_ptr<Flag>& flag = flags_[info.name];
+        if (flag != nullptr) return;
+        flag = std::make_unique<Flag>();
+        const std::string name = fmt::format("--{}", info.name);
+        Setting& value = flag->value;
+        switch (info.type) {
+            case SettingInfo::Type::kFlag:
+                flag->option = app.add_flag_function(
+                    name, [&value](int64_t) { value = true; }, info.what);
+                break;
+            case SettingInfo::Type::kInteger:
+                flag->option = add_typed<int64_t>(app, name, value);
+                break;
+            case SettingInfo::Type::kNumber:
+                flag->option = add_typed<double>(app, name, value);
+                break;
+            case SettingInfo::Type::kText:
+                flag->option = add_typed<std::string>(app, name, value);
+                break;
+        }
+    }
+    template <typename T>
+    static CLI::Option* add_typed(CLI::App& app, const std::string& name, Setting& value) {
+        return app.add_option_function<T>(name, [&value](const T& given) { value = given; });
+    }
+
+    std::map<std::string, std::unique_ptr<Flag>> flags_;
 };
 
 struct Options : CommonOptions {
@@ -64,6 +91,9 @@ struct Options : CommonOptions {
     std::string output;
     SettingFlags settings;
 };
+
+/// Where measurements are kept until the plan is written.
+std::string part_of(const std::string& output) { return output + ".part"; }
 
 std::optional<PrefillAttention> asked_mode(const Options& options) {
     if (options.prefill_attention == "exact") return PrefillAttention::kExact;
@@ -77,10 +107,12 @@ PlanFile plan_by_method(const Options& options) {
     request.model = load_model(options);
     request.settings = options.settings.given();
     request.prefill_attention = asked_mode(options);
+    request.journal = part_of(options.output);
     CalibrationStats stats;
     if (!options.stats.empty()) {
         stats = read_stats(options.stats, *request.model);
         request.stats = &stats;
+        request.stats_name = options.stats;
     }
     if (!options.ids.empty()) {
         const auto sequences = read_ids(options.ids);
@@ -89,6 +121,7 @@ PlanFile plan_by_method(const Options& options) {
                             "write input_ids [K]");
         }
         request.ids = sequences.front();
+        request.ids_name = options.ids;
     }
     return planner.make(request);
 }
@@ -106,7 +139,10 @@ PlanFile plan_by_composing(const Options& options) {
         check_plan_fits(parts.back(), path, *model);
     }
     PlanFile file = compose_plans(parts);
-    if (const auto mode = asked_mode(options); mode) file.plan.prefill_attention = *mode;
+    if (const auto mode = asked_mode(options); mode) {
+        file.plan.prefill_attention = *mode;
+        file.settings["prefill-attention"] = options.prefill_attention;
+    }
     const CacheLayout checked(file.plan, model->cache_shape());
     return file;
 }
@@ -141,11 +177,13 @@ void run(Options& options) {
     const PlanFile file =
         options.compose.empty() ? plan_by_method(options) : plan_by_composing(options);
     write_plan(options.output, file);
+    MeasurementJournal::remove(part_of(options.output));
     warn_of_small_windows(file);
     if (options.json) {
         nlohmann::json result = file.measured;
         result["method"] = file.method;
         result["settings"] = file.settings;
+        result["command"] = plan_command(options.model, options.output, file);
         print_json(result);
     } else {
         std::fprintf(stderr, "wrote %s; `lowkey inspect %s` shows it\n", options.output.c_str(),
@@ -153,13 +191,33 @@ void run(Options& options) {
     }
 }
 
-std::string method_help() {
-    std::string help = "how to choose the cache:";
+std::string list_methods() {
+    std::string help = "Methods:\n";
     for (const Planner& planner : planners())
-        help += fmt::format(" {}: {};", planner.name, planner.what);
-    help.pop_back();
-    return help;
+        help += fmt::format("  {:<10} {}\n", planner.name, planner.what);
+    return help +
+           "Each has settings of its own: `lowkey plan --method razor --help` shows razor's. What\n"
+           "--keep is a share of depends on the method: of the cache's bytes (eigen), or of the\n"
+           "prompt's tokens (streaming, h2o, snapkv, pyramidkv).\n";
 }
+
+/// Help shows the settings of the method that was asked for; of all at once nobody finds any.
+class PlanFormatter final : public CLI::Formatter {
+public:
+    explicit PlanFormatter(std::shared_ptr<Options> options) : options_(std::move(options)) {}
+    std::string make_help(const CLI::App* app, std::string name,
+                          CLI::AppFormatMode mode) const override {
+        options_->settings.show(options_->method);
+        return CLI::Formatter::make_help(app, std::move(name), mode);
+    }
+    std::string make_footer(const CLI::App* app) const override {
+        return "\n" + (options_->method.empty() ? list_methods() : "") + "\n" + app->get_footer() +
+               "\n";
+    }
+
+private:
+    std::shared_ptr<Options> options_;
+};
 
 }  // namespace
 
@@ -170,7 +228,8 @@ void add_plan(CLI::App& program) {
         "Example: lowkey plan MODEL --method eigen --stats model.stats --keep 0.6 -o eigen.plan");
     add_model(*app, *options)->required(false);
     add_run_flags(*app, *options);
-    app->add_option("--method", options->method, method_help());
+    app->add_option("--method", options->method, "how to choose the cache, see below")
+        ->type_name("METHOD");
     app->add_option("--compose", options->compose,
                     "join plans: tokens of one (razor), vectors of another (eigen)")
         ->type_name("PLAN PLAN...")
@@ -184,46 +243,8 @@ void add_plan(CLI::App& program) {
            "prompts attend to their own uncompressed tokens, or to what the cache will hold")
         ->check(CLI::IsMember({"exact", "compressed"}));
     app->add_option("-o,--output", options->output, "plan file")->required()->type_name("PLAN");
-    SettingFlags& s = options->settings;
-    s.number(*app, "keep",
-             "share of the uncompressed cache that is kept, above 0 and up to 1: bytes (eigen), "
-             "tokens of the prompt (streaming, h2o, snapkv, pyramidkv)");
-    s.number(*app, "error-budget",
-             "largest relative error of a layer's output (layer-wise search)");
-    s.number(*app, "energy-threshold", "kept share of energy, the same in every head");
-    s.string(*app, "allocation",
-             "how --keep chooses ranks: loss (default), error, energy or uniform");
-    s.string(*app, "energy", "threshold over squared (default) or singular values");
-    s.string(*app, "ranks", "per-head (default) or per-layer");
-    s.string(*app, "key-basis",
-             "keys, keys-shared, joint, joint-rotated, product, product-rotated, keys-weighted or "
-             "keys-attended "
-             "(default)");
-    s.string(*app, "value-basis", "values, values-wo (default) or values-out");
-    s.number(*app, "step", "step of the layer-wise search (default 0.02)");
-    s.integer(*app, "exact-sinks", "first tokens kept uncompressed (default 4)");
-    s.integer(*app, "search-tokens", "calibration tokens on which errors and losses are measured");
-    s.string(*app, "preset", "paper: Eigen Attention to the letter");
-    s.number(*app, "induction", "share of KV heads kept whole for their induction score (0.14)");
-    s.number(*app, "echo", "share of KV heads kept whole for their echo score (0.01)");
-    s.integer(*app, "sink", "first tokens that every head keeps (4)");
-    s.integer(*app, "window", "recent tokens that the other heads keep (razor 4000)");
-    s.number(*app, "window-fraction", "the same as a share of the prompt; the larger counts (0.2)");
-    s.integer(*app, "random-tokens", "tokens that are repeated to score heads (2500)");
-    s.integer(*app, "repeats", "how often they come (4)");
-    s.integer(*app, "seed", "of random tokens and heads (0)");
-    s.string(*app, "retrieval-heads", "layer:head,... or none, instead of a search");
-    s.integer(*app, "random-heads", "so many heads drawn at random, for comparison");
-    s.flag(*app, "no-compensation", "drop what leaves the window without a trace");
-    s.string(*app, "alibi-bound", "how far heads of ALiBi models see: scaled, paper or rigorous");
-    s.number(*app, "epsilon", "attention weight that such bounds neglect (0.01)");
-    s.flag(*app, "reindex", "let sinks stand right before the window (streaming)");
-    s.integer(*app, "recent", "newest tokens kept (h2o)");
-    s.integer(*app, "heavy", "other tokens kept for the attention they got (h2o)");
-    s.integer(*app, "capacity", "tokens of the prompt that are kept (snapkv, pyramidkv)");
-    s.integer(*app, "observe", "last tokens of the prompt that choose them (32)");
-    s.integer(*app, "kernel", "neighbours over which their attention is averaged (5)");
-    s.number(*app, "beta", "the last layer keeps 1 / beta of the average (pyramidkv, 20)");
+    options->settings.add_to(*app);
+    app->formatter(std::make_shared<PlanFormatter>(options));
     app->callback([options] { run(*options); });
 }
 

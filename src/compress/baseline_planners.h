@@ -19,4 +19,11 @@ PlanFile make_snapkv_plan(const PlanRequest& request);
 /// the capacity beyond the observed tokens falls evenly to 1 / beta of the average.
 PlanFile make_pyramidkv_plan(const PlanRequest& request);
 
+/// What each of them can be told.
+const std::vector<SettingInfo>& full_settings();
+const std::vector<SettingInfo>& streaming_settings();
+const std::vector<SettingInfo>& h2o_settings();
+const std::vector<SettingInfo>& snapkv_settings();
+const std::vector<SettingInfo>& pyramidkv_settings();
+
 }  // namespace lowkey

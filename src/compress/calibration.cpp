@@ -1,6 +1,9 @@
 #include "compress/calibration.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <optional>
 #include <random>
@@ -9,7 +12,10 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "base/random.h"
+#include "base/size.h"
 #include "compress/attended_grams.h"
+#include "compress/calibration_part.h"
 #include "kernels/kernels.h"
 
 namespace lowkey {
@@ -33,6 +39,7 @@ public:
         add("Q", seen, seen.q, seen.q_stride, config_.group_size());
         add("V", seen, seen.v, seen.kv_stride, 1);
         attended_.keep_keys(seen);
+        check_finite(seen);
     }
     void on_rotated(const ObservedTokens& seen) override {
         attended_.add(seen);
@@ -41,6 +48,8 @@ public:
         add("Q_rot", seen, seen.q, seen.q_stride, config_.group_size());
     }
     void on_attention(const ObservedTokens& seen) override {
+        check_rows("attention's output", seen.layer, seen.out, seen.out_stride, seen.num_tokens,
+                   config_.num_heads);
         add("O", seen, seen.out, seen.out_stride, config_.group_size());
     }
 
@@ -62,6 +71,33 @@ public:
     }
 
 private:
+    /// One number that is not finite spoils all Grams without a trace of where it came from.
+    void check_finite(const ObservedTokens& seen) const {
+        check_rows("keys", seen.layer, seen.k, seen.kv_stride, seen.num_tokens,
+                   config_.num_kv_heads);
+        check_rows("queries", seen.layer, seen.q, seen.q_stride, seen.num_tokens,
+                   config_.num_heads);
+        check_rows("values", seen.layer, seen.v, seen.kv_stride, seen.num_tokens,
+                   config_.num_kv_heads);
+    }
+    void check_rows(const char* what, int64_t layer, const float* x, int64_t stride,
+                    int64_t num_tokens, int64_t heads) const {
+        const int64_t width = heads * config_.head_dim;
+        for (int64_t t = 0; t < num_tokens; ++t) {
+            // A sum with 0 · x is finite if all x are.
+            float sum = 0;
+            for (int64_t i = 0; i < width; ++i) sum += 0.0f * x[t * stride + i];
+            if (std::isfinite(sum)) continue;
+            int64_t i = 0;
+            while (i + 1 < width && std::isfinite(x[t * stride + i])) ++i;
+            throw Error(
+                std::string("not finite: ") + what,
+                "layer " + std::to_string(layer) + ", head " + std::to_string(i / config_.head_dim),
+                "a weight of this layer or of one before it is broken: get the checkpoint "
+                "again");
+        }
+    }
+
     void add(const std::string& kind, const ObservedTokens& seen, const float* x, int64_t stride,
              int64_t heads_per_kv_head) {
         const int64_t d = config_.head_dim;
@@ -102,17 +138,86 @@ std::shared_ptr<const CacheLayout> dense_layout(const Model& model) {
         model.cache_shape());
 }
 
+int64_t budgeted(int64_t bytes, const CalibrationOptions& options) {
+    if (options.kv_budget_bytes > 0 && bytes > options.kv_budget_bytes) {
+        throw BudgetError(bytes, options.kv_budget_bytes, "calibrate",
+                          "raise --kv-budget, or lower --length");
+    }
+    return bytes;
+}
+
+/// Says how long the rest takes, after the first of it.
+void say_time(std::chrono::steady_clock::time_point begin, int64_t left, int64_t length) {
+    constexpr double kLongSeconds = 5;
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double rest = seconds * static_cast<double>(left);
+    if (rest < kLongSeconds) return;
+    Progress::say(fmt::format("calibration takes about {}: {} more sequences of {} tokens",
+                              format_seconds(rest), left, length));
+}
+
+/// Keeps what was done where there is a part, and stops where that was asked for.
+void keep_part(const CalibrationOptions& options, const CalibrationStats& stats, int64_t done) {
+    const bool stop = options.should_stop && options.should_stop();
+    if (options.part != nullptr && stop) options.part->save(stats, done);
+    if (options.part != nullptr && !stop) options.part->save_now_and_then(stats, done);
+    if (!stop) return;
+    throw Error(fmt::format("stopped after {} of {} sequences", done, stats.ids.size()),
+                options.part != nullptr ? options.part->path() : "",
+                options.part != nullptr ? "the same command goes on from there" : "start again");
+}
+
 /// A token by the model's own probabilities.
 int32_t sample(std::span<const float> logits, std::mt19937_64& rng) {
     const float top = *std::max_element(logits.begin(), logits.end());
     double total = 0;
     for (const float x : logits) total += std::exp(static_cast<double>(x) - top);
-    double rest = std::uniform_real_distribution<double>(0, total)(rng);
+    double rest = uniform_unit(rng) * total;
     for (size_t i = 0; i < logits.size(); ++i) {
         rest -= std::exp(static_cast<double>(logits[i]) - top);
         if (rest <= 0) return static_cast<int32_t>(i);
     }
     return static_cast<int32_t>(logits.size() - 1);
+}
+
+/// kSampledTogether sequences, from number `first` on. Always so many rows, be they needed or not:
+/// a row's last digits depend on how many there are.
+template <typename OnStep>
+std::vector<std::vector<int32_t>> sample_together(const Model& model,
+                                                  const std::shared_ptr<const CacheLayout>& layout,
+                                                  PagePool& pool, int64_t length, uint64_t seed,
+                                                  int32_t start, int64_t first, OnStep&& on_step) {
+    std::vector<SequenceCache> caches;
+    std::vector<std::mt19937_64> rngs;
+    std::vector<std::vector<int32_t>> sequences(static_cast<size_t>(kSampledTogether), {start});
+    for (int64_t s = 0; s < kSampledTogether; ++s) {
+        caches.emplace_back(layout, pool);
+        rngs.emplace_back(seed * 1000003 + static_cast<uint64_t>(first + s));
+    }
+    const int64_t vocab = model.config().vocab_size;
+    Tensor logits(DType::kF32, {kSampledTogether, vocab});
+    for (int64_t t = 1; t < length; ++t) {
+        std::vector<SequenceInput> batch;
+        for (size_t s = 0; s < caches.size(); ++s) {
+            batch.push_back({&caches[s], std::span(sequences[s]).last(1), false});
+        }
+        const Tensor hidden = model.forward(batch);
+        model.logits(hidden.f32().data(), kSampledTogether, logits.f32().data());
+        for (const float x : logits.f32()) {
+            if (!std::isfinite(x)) {
+                throw Error("the model's logits are not finite", "",
+                            "the checkpoint is broken: get it again");
+            }
+        }
+        parallel_for(kSampledTogether, [&](int64_t s) {
+            const auto row =
+                logits.f32().subspan(static_cast<size_t>(s * vocab), static_cast<size_t>(vocab));
+            sequences[static_cast<size_t>(s)].push_back(sample(row, rngs[static_cast<size_t>(s)]));
+        });
+        on_step(t + 1);
+    }
+    return sequences;
 }
 
 }  // namespace
@@ -140,14 +245,25 @@ CalibrationStats calibrate(const Model& model, const std::vector<std::vector<int
 
     GramObserver observer(model, stats);
     const auto layout = dense_layout(model);
-    PagePool pool(layout->peak_bytes(stats.length, stats.length));
-    Progress progress("calibrate", static_cast<int64_t>(sequences.size()));
-    for (size_t s = 0; s < sequences.size(); ++s) {
+    PagePool pool(budgeted(layout->peak_bytes(stats.length, stats.length), options));
+    const auto count = static_cast<int64_t>(sequences.size());
+    int64_t done = 0;
+    if (options.part != nullptr && options.part->done() > 0) {
+        done = options.part->done();
+        options.part->take_sums(stats);
+        Progress::say(fmt::format("goes on after {} of {} sequences", done, count));
+    }
+    Progress progress("calibrate", count, done);
+    const auto begin = std::chrono::steady_clock::now();
+    for (auto s = static_cast<size_t>(done); s < sequences.size(); ++s) {
         SequenceCache cache(layout, pool);
         // All at once: attended Grams need the whole sequence's keys.
         const SequenceInput input{&cache, sequences[s], true};
         static_cast<void>(model.forward({&input, 1}, &observer));
-        progress.update(static_cast<int64_t>(s) + 1);
+        const auto now = static_cast<int64_t>(s) + 1;
+        if (now == done + 1) say_time(begin, count - now, stats.length);
+        progress.update(now);
+        if (now < count) keep_part(options, stats, now);
     }
     observer.symmetrize();
     return stats;
@@ -165,12 +281,22 @@ std::vector<std::vector<int32_t>> cut_sequences(std::span<const int32_t> tokens,
                              std::to_string(length),
                          "", "give more text, or lower --length");
     }
+    if (const int64_t most = std::max<int64_t>(1, available / std::max<int64_t>(1, text));
+        count > most) {
+        Progress::say(
+            fmt::format("the text has {} tokens: {} sequences of {} fit side by side, not {}",
+                        available, most, length, count));
+        count = most;
+    }
     std::mt19937_64 rng(seed);
-    const int64_t step = (available - text) / count;
+    const int64_t step = std::max((available - text) / count, text);
     std::vector<std::vector<int32_t>> sequences;
     for (int64_t s = 0; s < count; ++s) {
         int64_t start = s * step;
-        if (seed != 0) start = std::uniform_int_distribution<int64_t>(0, available - text)(rng);
+        if (seed != 0) {
+            start = static_cast<int64_t>(
+                uniform_below(rng, static_cast<uint64_t>(available - text + 1)));
+        }
         std::vector<int32_t>& sequence = sequences.emplace_back();
         if (bos) sequence.push_back(*bos);
         const auto part = tokens.subspan(static_cast<size_t>(start), static_cast<size_t>(text));
@@ -180,33 +306,34 @@ std::vector<std::vector<int32_t>> cut_sequences(std::span<const int32_t> tokens,
 }
 
 std::vector<std::vector<int32_t>> sample_sequences(const Model& model, int64_t count,
-                                                   int64_t length, uint64_t seed, int32_t start) {
+                                                   int64_t length, uint64_t seed, int32_t start,
+                                                   const CalibrationOptions& options) {
     check_lengths(model, count, length);
     const auto layout = dense_layout(model);
-    PagePool pool(count * layout->peak_bytes(length, 1));
-    std::vector<SequenceCache> caches;
-    std::vector<std::mt19937_64> rngs;
-    std::vector<std::vector<int32_t>> sequences(static_cast<size_t>(count), {start});
-    for (int64_t s = 0; s < count; ++s) {
-        caches.emplace_back(layout, pool);
-        rngs.emplace_back(seed * 1000003 + static_cast<uint64_t>(s));
-    }
-    const int64_t vocab = model.config().vocab_size;
-    Tensor logits(DType::kF32, {count, vocab});
-    Progress progress("sample", length);
-    for (int64_t t = 1; t < length; ++t) {
-        std::vector<SequenceInput> batch;
-        for (size_t s = 0; s < caches.size(); ++s) {
-            batch.push_back({&caches[s], std::span(sequences[s]).last(1), false});
+    PagePool pool(budgeted(kSampledTogether * layout->peak_bytes(length, 1), options));
+    CalibrationStats sampled;
+    sampled.length = length;
+    if (options.part != nullptr) sampled.ids = options.part->ids();
+    auto& sequences = sampled.ids;
+    Progress progress("sample", count * length, std::ssize(sequences) * length);
+    while (std::ssize(sequences) < count) {
+        const auto first = std::ssize(sequences);
+        for (auto& sequence :
+             sample_together(model, layout, pool, length, seed, start, first, [&](int64_t tokens) {
+                 progress.update(
+                     std::min(first * length + kSampledTogether * tokens, count * length));
+             })) {
+            sequences.push_back(std::move(sequence));
         }
-        const Tensor hidden = model.forward(batch);
-        model.logits(hidden.f32().data(), count, logits.f32().data());
-        parallel_for(count, [&](int64_t s) {
-            const auto row =
-                logits.f32().subspan(static_cast<size_t>(s * vocab), static_cast<size_t>(vocab));
-            sequences[static_cast<size_t>(s)].push_back(sample(row, rngs[static_cast<size_t>(s)]));
-        });
-        progress.update(t + 1);
+        const bool last = std::ssize(sequences) >= count;
+        if (last) sequences.resize(static_cast<size_t>(count));
+        if (options.part != nullptr) options.part->save(sampled, 0);
+        if (!last && options.should_stop && options.should_stop()) {
+            throw Error(
+                fmt::format("stopped after sampling {} of {} sequences", sequences.size(), count),
+                options.part != nullptr ? options.part->path() : "",
+                options.part != nullptr ? "the same command goes on from there" : "start again");
+        }
     }
     return sequences;
 }

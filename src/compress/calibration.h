@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "io/safetensors.h"
 #include "model/model.h"
 
 namespace lowkey {
@@ -36,29 +39,47 @@ struct CalibrationStats {
 /// The kinds of Grams of a model with or without rotary positions.
 std::vector<std::string> gram_kinds(bool rotary);
 
+class CalibrationPart;
+
 /// How to calibrate.
 struct CalibrationOptions {
     int64_t first_tokens = 4;
+    /// Most bytes of the caches that are held at a time; 0: as many as it takes.
+    int64_t kv_budget_bytes = 0;
+    /// Where an unfinished run is kept, and goes on from; null: nowhere. It must be one of the same
+    /// sequences and options.
+    CalibrationPart* part = nullptr;
+    /// Asked after each sequence; true stops with an Error, once `part` has what was done.
+    std::function<bool()> should_stop = {};
 };
 
 /// Runs the sequences, all of one length, through the uncompressed model and sums Grams in f64, in
-/// memory that does not depend on the number of sequences. Draws a progress line. Throws UsageError
-/// for sequences that are empty, of unequal length or longer than the model's context.
+/// memory that does not depend on the number of sequences. Says how long it will take where that is
+/// long, and draws a progress line. Throws UsageError for sequences that are empty, of unequal
+/// length or longer than the model's context, BudgetError when one does not fit, and Error when the
+/// model's numbers are not finite, naming the layer.
 CalibrationStats calibrate(const Model& model, const std::vector<std::vector<int32_t>>& sequences,
                            const CalibrationOptions& options = {});
 
-/// `count` sequences of `length` tokens at even distances in `tokens`; a seed other than 0 shifts
-/// each at random. With `bos`, every sequence starts with that token. Throws UsageError when there
-/// are fewer than `length` tokens.
+/// `count` sequences of `length` tokens at even distances in `tokens`, but no more than fit side by
+/// side (the same tokens twice would count as two observations), which is said on stderr; a seed
+/// other than 0 shifts each at random. With `bos`, every sequence starts with that token. Throws
+/// UsageError when there are fewer than `length` tokens.
 std::vector<std::vector<int32_t>> cut_sequences(std::span<const int32_t> tokens, int64_t count,
                                                 int64_t length, uint64_t seed,
                                                 std::optional<int32_t> bos);
 
+/// How many sequences sample_sequences() advances together, whatever was asked for: results differ
+/// in last digits with the number of rows, and with them the text.
+inline constexpr int64_t kSampledTogether = 4;
+
 /// `count` sequences of `length` tokens sampled from the model itself at temperature 1, each begun
-/// with `start`: calibration for users without text. All sequences advance together. Throws
-/// UsageError as calibrate().
+/// with `start`: calibration for users without text. A sequence depends on its number and the seed,
+/// not on `count` or the budget. Of the options all but first_tokens count. Throws UsageError as
+/// calibrate(), BudgetError when kSampledTogether sequences do not fit.
 std::vector<std::vector<int32_t>> sample_sequences(const Model& model, int64_t count,
-                                                   int64_t length, uint64_t seed, int32_t start);
+                                                   int64_t length, uint64_t seed, int32_t start,
+                                                   const CalibrationOptions& options = {});
 
 /// A safetensors file: Grams `rest.K`, `first.K`, … and `input_ids` [n_seq, length], settings in
 /// the metadata. Throws FileError.
@@ -66,5 +87,14 @@ void write_stats(const std::string& path, const CalibrationStats& stats);
 /// Reads one and checks that it was made with this model. Throws FileError, or UsageError for
 /// another model.
 CalibrationStats read_stats(const std::string& path, const Model& model);
+/// Of the sequences and all Grams.
+std::string stats_hash(const CalibrationStats& stats);
+
+// Parts of such files. Readers throw FileError for tensors that are missing, unknown or of another
+// shape, and for Grams that no vectors can have.
+void write_stats_tensors(const std::string& path, const CalibrationStats& stats,
+                         std::map<std::string, std::string> metadata);
+void read_stats_ids(const SafetensorsFile& file, const Model& model, CalibrationStats& stats);
+void read_stats_grams(const SafetensorsFile& file, const Model& model, CalibrationStats& stats);
 
 }  // namespace lowkey

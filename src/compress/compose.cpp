@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "compress/plan_command.h"
 #include "io/fingerprint.h"
 
 namespace lowkey {
@@ -75,8 +76,9 @@ PlanFile compose_plans(const std::vector<PlanFile>& parts) {
                 merge_head(part.plan.layers[layer][head], layer, head, heads[head]);
         }
         whole.method += (whole.method.empty() ? "" : "+") + part.method;
-        whole.settings["parts"].push_back({{"method", part.method}, {"settings", part.settings}});
-        if (part.measured.is_object()) whole.measured.update(part.measured);
+        nlohmann::json made = {{"method", part.method}, {"settings", part.settings}};
+        if (!part.path.empty()) made["plan"] = recordable_name(part.path);
+        whole.settings["parts"].push_back(std::move(made));
     }
     return whole;
 }

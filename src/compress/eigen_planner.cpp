@@ -3,18 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
-#include <map>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/size.h"
 #include "compress/bases.h"
 #include "compress/layer_probe.h"
 #include "compress/layer_runner.h"
 #include "compress/loss_model.h"
+#include "compress/measurement_journal.h"
 #include "compress/rank_allocation.h"
 #include "compress/rank_contest.h"
+#include "kernels/kernels.h"
+#include "kvcache/token_policy.h"
 
 namespace lowkey {
 namespace {
@@ -23,6 +28,11 @@ namespace {
 constexpr double kFirstKeyShare = 0.35;
 constexpr double kKeyShareStep = 0.05;
 constexpr double kLeastThreshold = 0.3;  // of the layer-wise search, as in the published code
+constexpr double kLongSeconds = 5;       // what takes longer is announced
+// Calibration tokens on which errors are measured and ranks compared, and losses measured: the
+// latter take many more runs. Fewer than this make plans of more divergence on other text.
+constexpr int64_t kErrorTokens = 4096;
+constexpr int64_t kLossTokens = 1024;
 
 enum class Allocation { kLoss, kError, kEnergy, kUniform };
 
@@ -33,82 +43,54 @@ struct EigenSettings {
     Allocation allocation = Allocation::kLoss;
     EnergyKind energy = EnergyKind::kSquared;
     bool per_layer = false;
-    std::string key_basis = "keys-attended";
-    std::string value_basis = "values-wo";
-    double step = 0.02;
-    int64_t exact_sinks = 4;
-    int64_t error_tokens = 4096;
-    int64_t loss_tokens = 1024;
-    std::string preset;
+    std::string key_basis;
+    std::string value_basis;
+    int64_t exact_sinks = 0;
+    int64_t error_tokens = kErrorTokens;
+    int64_t loss_tokens = kLossTokens;
 };
 
-/// One of named choices, or the fallback when the setting is absent.
-template <typename T>
-T choice(const Settings& settings, const std::string& name, T fallback,
-         const std::map<std::string, T>& choices) {
-    const auto value = string_setting(settings, name, "--" + name);
-    if (!value) return fallback;
-    if (const auto found = choices.find(*value); found != choices.end()) return found->second;
-    std::string known;
-    for (const auto& [key, unused] : choices) known += (known.empty() ? "" : ", ") + key;
-    throw UsageError("unknown value '" + *value + "'", "--" + name, "known are " + known);
+std::vector<std::string> names_of(const std::vector<BasisKind>& kinds) {
+    std::vector<std::string> names;
+    for (const BasisKind& kind : kinds) names.emplace_back(kind.name);
+    return names;
 }
 
-void check_range(const std::optional<double>& x, const std::string& name, double low, double high) {
-    if (x && !(*x > low && *x <= high)) {
-        throw UsageError(
-            "out of range", "--" + name,
-            "give a number above " + std::to_string(low) + " and up to " + std::to_string(high));
+EigenSettings read_settings(PlannerSettings& given, bool rotary) {
+    if (given.has("preset")) {  // there is one: paper
+        const auto prefer = [&](const char* name, const Setting& value) {
+            if (!given.has(name)) given.decide(name, value);
+        };
+        prefer("key-basis", std::string(rotary ? "keys" : "joint"));
+        prefer("value-basis", std::string("values"));
+        prefer("ranks", std::string("per-layer"));
+        prefer("exact-sinks", int64_t{0});
+        if (given.has("keep")) prefer("allocation", std::string("error"));
     }
-}
-
-EigenSettings read_settings(const Settings& given, bool rotary) {
-    check_settings(given,
-                   {"keep", "error-budget", "energy-threshold", "allocation", "energy", "ranks",
-                    "key-basis", "value-basis", "step", "exact-sinks", "search-tokens", "preset"},
-                   "eigen");
+    const auto goal = [&](const char* name) {
+        return given.has(name) ? std::optional(given.number(name)) : std::nullopt;
+    };
     EigenSettings s;
-    s.preset = string_setting(given, "preset", "--preset").value_or("");
-    if (s.preset == "paper") {
-        s.key_basis = rotary ? "keys" : "joint";
-        s.value_basis = "values";
-        s.allocation = Allocation::kError;
-        s.per_layer = true;
-        s.exact_sinks = 0;
-    } else if (!s.preset.empty()) {
-        throw UsageError("unknown preset '" + s.preset + "'", "--preset", "known is paper");
-    }
-    s.keep = number_setting(given, "keep", "--keep");
-    s.error_budget = number_setting(given, "error-budget", "--error-budget");
-    s.energy_threshold = number_setting(given, "energy-threshold", "--energy-threshold");
+    s.keep = goal("keep");
+    s.error_budget = goal("error-budget");
+    s.energy_threshold = goal("energy-threshold");
     if ((s.keep ? 1 : 0) + (s.error_budget ? 1 : 0) + (s.energy_threshold ? 1 : 0) != 1) {
         throw UsageError("give exactly one of --keep, --error-budget and --energy-threshold",
-                         "--method eigen", "--keep 0.6 keeps 60 % of the cache");
+                         "--method eigen", "--keep 0.6 keeps 60 % of the cache's bytes");
     }
-    check_range(s.keep, "keep", 0, 1);
-    check_range(s.error_budget, "error-budget", 0, 1e9);
-    check_range(s.energy_threshold, "energy-threshold", 0, 1e9);
-    s.allocation = choice<Allocation>(given, "allocation", s.allocation,
-                                      {{"loss", Allocation::kLoss},
-                                       {"error", Allocation::kError},
-                                       {"energy", Allocation::kEnergy},
-                                       {"uniform", Allocation::kUniform}});
-    s.energy = choice<EnergyKind>(
-        given, "energy", s.energy,
-        {{"squared", EnergyKind::kSquared}, {"singular", EnergyKind::kSingular}});
-    s.per_layer =
-        choice<bool>(given, "ranks", s.per_layer, {{"per-head", false}, {"per-layer", true}});
-    s.key_basis = string_setting(given, "key-basis", "--key-basis").value_or(s.key_basis);
-    s.value_basis = string_setting(given, "value-basis", "--value-basis").value_or(s.value_basis);
-    s.step = number_setting(given, "step", "--step").value_or(s.step);
-    check_range(s.step, "step", 0, 0.5);
-    s.exact_sinks = integer_setting(given, "exact-sinks", "--exact-sinks").value_or(s.exact_sinks);
-    if (s.exact_sinks < 0 || s.exact_sinks > 64)
-        throw UsageError("out of range", "--exact-sinks", "give 0 to 64");
-    if (const auto tokens = integer_setting(given, "search-tokens", "--search-tokens"); tokens) {
-        if (*tokens < 1) throw UsageError("out of range", "--search-tokens", "give at least 1");
-        s.error_tokens = s.loss_tokens = *tokens;
+    if (s.keep) {
+        const std::string allocation = given.text("allocation");
+        s.allocation = allocation == "error"     ? Allocation::kError
+                       : allocation == "energy"  ? Allocation::kEnergy
+                       : allocation == "uniform" ? Allocation::kUniform
+                                                 : Allocation::kLoss;
     }
+    s.energy = given.text("energy") == "squared" ? EnergyKind::kSquared : EnergyKind::kSingular;
+    s.per_layer = given.text("ranks") == "per-layer";
+    s.key_basis = given.text("key-basis");
+    s.value_basis = given.text("value-basis");
+    s.exact_sinks = given.integer("exact-sinks");
+    if (given.has("search-tokens")) s.error_tokens = s.loss_tokens = given.integer("search-tokens");
     return s;
 }
 
@@ -118,10 +100,12 @@ using LayerRanks = std::vector<HeadRanks>;
 class EigenPlanner {
 public:
     EigenPlanner(std::shared_ptr<const Model> model, const CalibrationStats& stats,
-                 EigenSettings settings)
+                 PlannerSettings& given, MeasurementJournal& journal)
         : model_(std::move(model)),
           stats_(stats),
-          s_(std::move(settings)),
+          given_(given),
+          s_(read_settings(given, model_->rotates())),
+          journal_(journal),
           config_(model_->config()) {
         const bool rotary = model_->rotates();
         const BasisKind& key = find_key_basis(s_.key_basis, rotary);
@@ -134,7 +118,8 @@ public:
         }
     }
 
-    PlanFile make() {
+    /// The plan, and what was measured on it.
+    std::pair<PlanFile, nlohmann::json> make() {
         std::vector<LayerRanks> ranks;
         if (s_.energy_threshold) {
             ranks = threshold_ranks(std::vector<double>(bases_.size(), *s_.energy_threshold));
@@ -176,12 +161,21 @@ private:
 
     /// Thresholds 1, 1 - step, … of the layer-wise search.
     [[nodiscard]] std::vector<double> ladder() const {
+        const double step = given_.number("step");
         std::vector<double> thresholds;
         for (int64_t i = 0;; ++i) {
-            const double threshold = std::round((1 - static_cast<double>(i) * s_.step) * 1e9) / 1e9;
+            const double threshold = std::round((1 - static_cast<double>(i) * step) * 1e9) / 1e9;
             if (threshold < kLeastThreshold) return thresholds;
             thresholds.push_back(threshold);
         }
+    }
+
+    static double seconds_since(std::chrono::steady_clock::time_point begin) {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
+    static void estimate(double seconds) {
+        if (seconds >= kLongSeconds)
+            Progress::say(fmt::format("planning takes about {}", format_seconds(seconds)));
     }
 
     /// errors[layer][i] of threshold i of the ladder; a layer's row ends with the first error above
@@ -193,15 +187,22 @@ private:
         LayerProbe probe(runner);
         Progress progress("layer errors",
                           config_.num_layers * static_cast<int64_t>(thresholds.size()));
+        const auto begin = std::chrono::steady_clock::now();
         std::vector<std::vector<double>> errors;
         for (size_t layer = 0; layer < bases_.size(); ++layer, probe.advance()) {
+            if (layer == 1 && journal_.found() == 0)
+                estimate(seconds_since(begin) * static_cast<double>(bases_.size()));
             std::vector<double>& row = errors.emplace_back();
             LayerRanks last;
             for (size_t i = 0; i < thresholds.size(); ++i) {
                 LayerRanks ranks = layer_ranks(layer, thresholds[i]);
                 const bool same =
                     i > 0 && std::equal(ranks.begin(), ranks.end(), last.begin(), equal_ranks);
-                row.push_back(same ? row.back() : probe.error(make_heads(layer, ranks)));
+                const auto measure = [&] { return probe.error(make_heads(layer, ranks)); };
+                row.push_back(same ? row.back()
+                                   : journal_.value(fmt::format("error of layer {} at {}", layer,
+                                                                thresholds[i]),
+                                                    measure));
                 last = std::move(ranks);
                 progress.update(static_cast<int64_t>(layer * thresholds.size() + i + 1),
                                 "layer " + std::to_string(layer));
@@ -286,7 +287,7 @@ private:
             return make_head(static_cast<size_t>(layer), static_cast<size_t>(head), ranks);
         };
         const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
-        RankContest contest(model_, sequences, make);
+        RankContest contest(model_, sequences, make, journal_);
         enter_splits(contest);
         enter_marginal_losses(contest, first_sequences(sequences, s_.loss_tokens), make);
         measured_["nll"] = contest.nll();
@@ -300,7 +301,16 @@ private:
         const auto enter = [&](double key_share) {
             return contest.enter(fmt::format("keys {:g}", key_share), split_keep_ranks(key_share));
         };
+        const auto begin = std::chrono::steady_clock::now();
+        const bool fresh = !journal_.has("divergence of keys 0.35");
         enter(kFirstKeyShare);
+        if (fresh) {
+            // The first run the uncompressed model, too. About three more splits and three
+            // allocations follow, the losses, whose runs begin at every layer, and the errors.
+            const auto units =
+                static_cast<double>(LossModel::num_runs(config_.num_layers, config_.num_kv_heads));
+            estimate(seconds_since(begin) / 2 * (3 + units / 2 + 3 + 2));
+        }
         double step = kKeyShareStep;
         double share = kFirstKeyShare + step;
         if (!enter(share)) {
@@ -318,7 +328,7 @@ private:
                                const std::vector<std::vector<int32_t>>& sequences,
                                const MakeHead& make) const {
         const std::vector<HeadRanks> around = contest.best();
-        const LossModel model(model_, sequences, bases_, make);
+        LossModel model(model_, sequences, bases_, make, journal_);
         const LossModel::Shares shares = model.measure_shares(around);
         for (const double trust : {0.15, 0.3, 0.6, 1.0}) {
             const auto ranks = allocate_ranks(model.losses(around, shares, trust), *s_.keep,
@@ -425,9 +435,8 @@ private:
         return heads;
     }
 
-    PlanFile write(const std::vector<LayerRanks>& ranks) {
+    std::pair<PlanFile, nlohmann::json> write(const std::vector<LayerRanks>& ranks) {
         PlanFile file;
-        file.method = "eigen";
         file.fingerprint = model_->fingerprint();
         file.head_dim = config_.head_dim;
         const auto sequences = first_sequences(stats_.ids, s_.error_tokens);
@@ -447,7 +456,8 @@ private:
             }
             layers.push_back({{"key_ranks", std::move(key_ranks)},
                               {"value_ranks", std::move(value_ranks)},
-                              {"error", probe.error(heads)}});
+                              {"error", journal_.value(fmt::format("error of layer {}", layer),
+                                                       [&] { return probe.error(heads); })}});
             file.plan.layers.push_back(std::move(heads));
             progress.update(static_cast<int64_t>(layer) + 1);
         }
@@ -456,41 +466,119 @@ private:
         measured_["keep"] = static_cast<double>(kept) / whole;
         measured_["page_share"] = page_share(ranks);
         measured_["layers"] = std::move(layers);
-        file.measured = std::move(measured_);
-        return file;
+        return {std::move(file), std::move(measured_)};
     }
 
     std::shared_ptr<const Model> model_;
     const CalibrationStats& stats_;
+    PlannerSettings& given_;
     EigenSettings s_;
+    MeasurementJournal& journal_;
     const ModelConfig& config_;
     const char* key_space_ = "after_rotation";
     std::vector<std::vector<HeadBases>> bases_;
     nlohmann::json measured_ = nlohmann::json::object();
 };
 
+/// All that the measurements depend on.
+nlohmann::json journal_settings(const Model& model, const CalibrationStats& stats,
+                                const PlannerSettings& given) {
+    nlohmann::json settings = nlohmann::json::object();
+    for (const auto& [name, value] : given.all())
+        std::visit([&, &key = name](const auto& v) { settings[key] = v; }, value);
+    return {{"method", "eigen"},
+            {"settings", std::move(settings)},
+            {"version", LOWKEY_VERSION},
+            {"model", model.fingerprint()},
+            {"dtype", dtype_name(model.options().dtype)},
+            {"max_context", model.max_context()},
+            {"isa", kernels().isa},
+            {"stats", stats_hash(stats)}};
+}
+
 }  // namespace
+
+const std::vector<SettingInfo>& eigen_settings() {
+    using Type = SettingInfo::Type;
+    static const std::vector<SettingInfo> table = {
+        {.name = "keep",
+         .type = Type::kNumber,
+         .what = "share of the uncompressed cache's bytes that is kept (of bytes, not of tokens)",
+         .high = 1,
+         .above_low = true},
+        {.name = "error-budget",
+         .type = Type::kNumber,
+         .what = "instead: largest relative error of a layer's output (layer-wise search)",
+         .high = 1e9,
+         .above_low = true},
+        {.name = "energy-threshold",
+         .type = Type::kNumber,
+         .what = "instead: kept share of energy, the same in every head",
+         .high = 1e9,
+         .above_low = true},
+        {.name = "allocation",
+         .type = Type::kText,
+         .what = "how --keep chooses ranks",
+         .fallback = std::string("loss"),
+         .choices = {"loss", "error", "energy", "uniform"}},
+        {.name = "energy",
+         .type = Type::kText,
+         .what = "threshold over squared or plain singular values",
+         .fallback = std::string("squared"),
+         .choices = {"squared", "singular"}},
+        {.name = "ranks",
+         .type = Type::kText,
+         .what = "whether heads of a layer may differ",
+         .fallback = std::string("per-head"),
+         .choices = {"per-head", "per-layer"}},
+        {.name = "key-basis",
+         .type = Type::kText,
+         .what = "vectors on which keys are projected",
+         .fallback = std::string("keys-attended"),
+         .choices = names_of(key_basis_kinds())},
+        {.name = "value-basis",
+         .type = Type::kText,
+         .what = "vectors on which values are projected",
+         .fallback = std::string("values-wo"),
+         .choices = names_of(value_basis_kinds())},
+        {.name = "step",
+         .type = Type::kNumber,
+         .what = "step of the layer-wise search",
+         .fallback = 0.02,
+         .high = 0.5,
+         .above_low = true},
+        {.name = "exact-sinks",
+         .type = Type::kInteger,
+         .what = "first tokens kept uncompressed",
+         .fallback = int64_t{4},
+         .high = kMaxSinks},
+        {.name = "search-tokens",
+         .type = Type::kInteger,
+         .what = "calibration tokens on which errors and losses are measured (4096 and 1024)",
+         .low = 1},
+        {.name = "preset",
+         .type = Type::kText,
+         .what = "Eigen Attention to the letter",
+         .choices = {"paper"}}};
+    return table;
+}
 
 PlanFile make_eigen_plan(const PlanRequest& request) {
     if (request.stats == nullptr) {
         throw UsageError("this method needs calibration statistics", "--method eigen",
                          "give --stats from `lowkey calibrate`");
     }
-    const EigenSettings settings = read_settings(request.settings, request.model->rotates());
-    PlanFile file = EigenPlanner(request.model, *request.stats, settings).make();
-    file.plan.prefill_attention = request.prefill_attention.value_or(PrefillAttention::kCompressed);
-    file.settings = {{"key-basis", settings.key_basis},
-                     {"value-basis", settings.value_basis},
-                     {"energy", settings.energy == EnergyKind::kSquared ? "squared" : "singular"},
-                     {"ranks", settings.per_layer ? "per-layer" : "per-head"},
-                     {"exact-sinks", settings.exact_sinks},
-                     {"calibration", request.stats->settings}};
-    if (!settings.preset.empty()) file.settings["preset"] = settings.preset;
-    for (const char* name : {"keep", "error-budget", "energy-threshold", "allocation", "step"}) {
-        const auto given = request.settings.find(name);
-        if (given == request.settings.end()) continue;
-        std::visit([&](const auto& value) { file.settings[name] = value; }, given->second);
+    PlannerSettings given("eigen", eigen_settings(), request.settings);
+    static_cast<void>(read_settings(given, request.model->rotates()));
+    std::optional<MeasurementJournal> journal;
+    if (request.journal.empty()) {
+        journal.emplace();
+    } else {
+        journal.emplace(request.journal, journal_settings(*request.model, *request.stats, given));
     }
+    auto [file, measured] = EigenPlanner(request.model, *request.stats, given, *journal).make();
+    file.plan.prefill_attention = request.prefill_attention.value_or(PrefillAttention::kCompressed);
+    finish_plan(file, request, given, std::move(measured));
     return file;
 }
 

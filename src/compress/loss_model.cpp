@@ -1,5 +1,7 @@
 #include "compress/loss_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -29,12 +31,21 @@ Tensor copy(const Tensor& from) { return Tensor::convert(from.view(), DType::kF3
 
 LossModel::LossModel(std::shared_ptr<const Model> model,
                      const std::vector<std::vector<int32_t>>& sequences,
-                     const std::vector<std::vector<HeadBases>>& bases, MakeHead make_head)
-    : runner_(std::move(model), sequences), bases_(bases), make_head_(std::move(make_head)) {
-    Tensor hidden = runner_.embed();
-    const int64_t stride = (hidden.dim(0) + kScoredPositions - 1) / kScoredPositions;
-    runner_.run_from(0, runner_.dense(), hidden);
-    reference_ = std::make_unique<ReferenceDistributions>(runner_.model(), hidden, stride);
+                     const std::vector<std::vector<HeadBases>>& bases, MakeHead make_head,
+                     MeasurementJournal& journal)
+    : runner_(std::move(model), sequences),
+      bases_(bases),
+      make_head_(std::move(make_head)),
+      journal_(journal) {}
+
+const ReferenceDistributions& LossModel::reference() {
+    if (reference_ == nullptr) {
+        Tensor hidden = runner_.embed();
+        const int64_t stride = (hidden.dim(0) + kScoredPositions - 1) / kScoredPositions;
+        runner_.run_from(0, runner_.dense(), hidden);
+        reference_ = std::make_unique<ReferenceDistributions>(runner_.model(), hidden, stride);
+    }
+    return *reference_;
 }
 
 CachePlan make_plan(const CachePlan& dense, const std::vector<HeadRanks>& ranks,
@@ -50,19 +61,25 @@ CachePlan make_plan(const CachePlan& dense, const std::vector<HeadRanks>& ranks,
     return plan;
 }
 
-double LossModel::divergence(const std::vector<HeadRanks>& ranks) const {
+double LossModel::divergence(const std::vector<HeadRanks>& ranks) {
     Tensor hidden = runner_.embed();
     runner_.run_from(0, make_plan(runner_.dense(), ranks, make_head_), hidden);
-    return reference_->mean_kl(hidden);
+    return reference().mean_kl(hidden);
 }
 
-LossModel::Shares LossModel::measure_shares(const std::vector<HeadRanks>& ranks) const {
+int64_t LossModel::num_runs(int64_t num_layers, int64_t num_kv_heads) {
+    const int64_t heads = num_layers * num_kv_heads;
+    return 2 * (heads > kMaxSeparateHeads ? num_layers : heads);
+}
+
+LossModel::Shares LossModel::measure_shares(const std::vector<HeadRanks>& ranks) {
     const CachePlan plan = make_plan(runner_.dense(), ranks, make_head_);
     const int64_t d = runner_.model().config().head_dim;
     const size_t per_layer = plan.layers.front().size();
     const bool together = static_cast<int64_t>(ranks.size()) > kMaxSeparateHeads;
     const size_t units = together ? 1 : per_layer;
-    const double whole = divergence(ranks);
+    const double whole =
+        journal_.value("divergence of all heads", [&] { return divergence(ranks); });
 
     // What giving back the keys (even), the values (odd) of each unit saves, and the energy that
     // the unit loses.
@@ -83,10 +100,15 @@ LossModel::Shares LossModel::measure_shares(const std::vector<HeadRanks>& ranks)
                 (unit % 2 == 0 ? given.key : given.value) = d;
                 heads[h] = make_head_(static_cast<int64_t>(layer), static_cast<int64_t>(h), given);
             }
-            Tensor hidden = copy(input);
-            runner_.run(static_cast<int64_t>(layer), heads, hidden);
-            runner_.run_from(static_cast<int64_t>(layer) + 1, plan, hidden);
-            shares.push_back(whole - reference_->mean_kl(hidden));
+            const std::string name = fmt::format(
+                "divergence with {} of layer {} given back{}", unit % 2 == 0 ? "keys" : "values",
+                layer, together ? "" : fmt::format(", KV head {}", unit / 2));
+            shares.push_back(whole - journal_.value(name, [&] {
+                Tensor hidden = copy(input);
+                runner_.run(static_cast<int64_t>(layer), heads, hidden);
+                runner_.run_from(static_cast<int64_t>(layer) + 1, plan, hidden);
+                return reference().mean_kl(hidden);
+            }));
             lost.push_back(energy);
             progress.update(static_cast<int64_t>(shares.size()));
         }

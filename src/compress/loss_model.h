@@ -8,6 +8,7 @@
 #include "compress/bases.h"
 #include "compress/divergence.h"
 #include "compress/layer_runner.h"
+#include "compress/measurement_journal.h"
 #include "compress/rank_allocation.h"
 
 namespace lowkey {
@@ -32,13 +33,14 @@ CachePlan make_plan(const CachePlan& dense, const std::vector<HeadRanks>& ranks,
 /// measured rank a loss follows the energy that the basis loses.
 class LossModel {
 public:
-    /// Runs the uncompressed model over the sequences, which must outlive this object.
+    /// The sequences, bases and the journal, to which divergences go, must outlive this object.
     LossModel(std::shared_ptr<const Model> model,
               const std::vector<std::vector<int32_t>>& sequences,
-              const std::vector<std::vector<HeadBases>>& bases, MakeHead make_head);
+              const std::vector<std::vector<HeadBases>>& bases, MakeHead make_head,
+              MeasurementJournal& journal);
 
     /// Mean KL divergence with all heads at these ranks [layer · num_kv_heads + head].
-    [[nodiscard]] double divergence(const std::vector<HeadRanks>& ranks) const;
+    [[nodiscard]] double divergence(const std::vector<HeadRanks>& ranks);
     /// What giving back the keys and the values of each head saves [layer · num_kv_heads + head],
     /// around these ranks. Where heads are many, a layer's are given back together and share what
     /// that saves by the energy they lose. Draws a progress line.
@@ -46,7 +48,9 @@ public:
         std::vector<double> key;
         std::vector<double> value;
     };
-    [[nodiscard]] Shares measure_shares(const std::vector<HeadRanks>& ranks) const;
+    /// How many runs of the model that takes, each from another layer on.
+    static int64_t num_runs(int64_t num_layers, int64_t num_kv_heads);
+    [[nodiscard]] Shares measure_shares(const std::vector<HeadRanks>& ranks);
     /// Losses at every rank from shares at `ranks`. A single share is noisy and the loss far from
     /// where it was measured a guess, so `trust` in [0, 1] says how far shares may move (as
     /// exponents) from the mean of all keys, or of all values.
@@ -54,9 +58,13 @@ public:
                                                const Shares& shares, double trust) const;
 
 private:
+    /// The uncompressed model's, computed when first asked for.
+    const ReferenceDistributions& reference();
+
     LayerRunner runner_;
     const std::vector<std::vector<HeadBases>>& bases_;
     MakeHead make_head_;
+    MeasurementJournal& journal_;
     std::unique_ptr<ReferenceDistributions> reference_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "compress/calibration.h"
 #include "compress/plan_file.h"
+#include "compress/planner_settings.h"
 #include "kvcache/plan.h"
 #include "model/model.h"
 
@@ -20,22 +21,34 @@ struct PlanRequest {
     Settings settings;
     std::optional<PrefillAttention> prefill_attention = {};  ///< instead of the method's own
     std::vector<int32_t> ids = {};  ///< tokens instead of random ones; empty: none were given
+    /// The files of `stats` and `ids` as they were named, for the plan to be made again.
+    std::string stats_name = {};
+    std::string ids_name = {};
+    /// Where long measurements are kept until the plan is made, to go on from; empty: nowhere.
+    std::string journal = {};
 };
 
 /// A method: makes the plan of a model. The rest of lowkey knows plans, not methods.
 struct Planner {
     const char* name;
     const char* what;  ///< one line, with its source
-    /// Throws UsageError for settings that are missing, contradictory or unknown to the method.
+    /// Throws UsageError for settings that are missing, contradictory or unknown to the method, and
+    /// Error for numbers that are not finite.
     PlanFile (*make)(const PlanRequest& request);
+    const std::vector<SettingInfo>& (*settings)();
 };
 
 const std::vector<Planner>& planners();
 /// Throws UsageError naming the known ones.
 const Planner& find_planner(const std::string& name);
 
-/// Throws UsageError when a setting is not among those that the method knows.
-void check_settings(const Settings& settings, const std::vector<std::string>& known,
-                    const std::string& method);
+/// Writes down in the plan what makes it again: the settings, as flags of `lowkey plan`, with the
+/// files and options of the run; and what was measured on it, which is last: the plan does not
+/// change after this.
+void finish_plan(PlanFile& file, const PlanRequest& request, const PlannerSettings& settings,
+                 nlohmann::json measured);
+/// What a run's options add to the settings of its plan: those that are not the defaults.
+void record_run(nlohmann::json& settings, const Model& model,
+                const std::optional<PrefillAttention>& prefill_attention);
 
 }  // namespace lowkey

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,10 @@ namespace lowkey {
 /// luck where little is lost.)
 class RankContest {
 public:
-    /// `sequences` must outlive the contest.
+    /// `sequences` and the journal, to which divergences go, must outlive the contest.
     RankContest(std::shared_ptr<const Model> model,
-                const std::vector<std::vector<int32_t>>& sequences, MakeHead make_head);
+                const std::vector<std::vector<int32_t>>& sequences, MakeHead make_head,
+                MeasurementJournal& journal);
 
     /// Whether these ranks [layer · num_kv_heads + head] are the best so far; the first always are.
     /// Draws a progress line.
@@ -25,17 +27,22 @@ public:
     /// Of the best, in nats: mean Kullback-Leibler divergence, and mean negative log-likelihood
     /// (computed here).
     [[nodiscard]] double kl() const { return kl_; }
-    [[nodiscard]] double nll() const;
+    [[nodiscard]] double nll();
     /// All that entered: [{"ranks": name, "kl": nats}].
     [[nodiscard]] const nlohmann::json& entries() const { return entries_; }
 
 private:
+    const ReferenceDistributions& reference();
+    /// The last layer's output of all tokens under a plan of these ranks.
+    Tensor run(const std::string& label, const std::vector<HeadRanks>& ranks);
+
     const std::vector<std::vector<int32_t>>& sequences_;
     LayerRunner runner_;
     MakeHead make_head_;
+    MeasurementJournal& journal_;
     std::unique_ptr<ReferenceDistributions> reference_;
     std::vector<HeadRanks> best_;
-    Tensor best_hidden_;  ///< the last layer's output of all tokens
+    std::optional<Tensor> best_hidden_;  ///< run()'s of the best, where they were run here
     double kl_ = 0;
     nlohmann::json entries_ = nlohmann::json::array();
 };

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "compress/retrieval_scores.h"
 #include "compress/token_plan.h"
 
@@ -104,8 +105,9 @@ HeadSet random_heads(int64_t count, const ModelConfig& config, uint64_t seed) {
     }
     std::mt19937_64 rng(seed);
     for (int64_t i = 0; i < count; ++i) {
-        const auto other = std::uniform_int_distribution<int64_t>(i, std::ssize(all) - 1)(rng);
-        std::swap(all[static_cast<size_t>(i)], all[static_cast<size_t>(other)]);
+        const auto left = static_cast<uint64_t>(std::ssize(all) - i);
+        std::swap(all[static_cast<size_t>(i)],
+                  all[static_cast<size_t>(i) + uniform_below(rng, left)]);
     }
     return {all.begin(), all.begin() + count};
 }
@@ -116,27 +118,32 @@ nlohmann::json to_json(const HeadSet& heads) {
     return out;
 }
 
+/// A NaN in a weight spreads over every score after it.
+void check_finite(const std::vector<std::vector<double>>& scores, const char* what) {
+    for (size_t layer = 0; layer < scores.size(); ++layer) {
+        for (size_t head = 0; head < scores[layer].size(); ++head) {
+            if (std::isfinite(scores[layer][head])) continue;
+            throw Error(fmt::format("not finite: {}", what),
+                        fmt::format("layer {}, head {}", layer, head),
+                        "a weight of this layer or of one before it is broken: get the checkpoint "
+                        "again");
+        }
+    }
+}
+
 /// Each head of an ALiBi model with a window as far as it can see, which loses next to nothing: no
 /// sinks, no compensation.
-PlanFile plan_by_bounds(const PlanRequest& request) {
+PlanFile plan_by_bounds(const PlanRequest& request, PlannerSettings& given) {
     const ModelConfig& config = request.model->config();
-    const std::string name =
-        string_setting(request.settings, "alibi-bound", "--alibi-bound").value_or("scaled");
-    AlibiBound form = AlibiBound::kScaled;
-    if (name == "paper") {
-        form = AlibiBound::kPaper;
-    } else if (name == "rigorous") {
-        form = AlibiBound::kRigorous;
-    } else if (name != "scaled") {
-        throw UsageError("unknown bound '" + name + "'", "--alibi-bound",
-                         "known are paper, scaled and rigorous");
-    }
-    const double epsilon = share_setting(request, "epsilon", 0.01);
-    if (epsilon == 0) throw UsageError("an epsilon of 0", "--epsilon", "give a number above 0");
-    const auto bounds = alibi_bounds(*request.model, form, epsilon);
+    const std::string name = given.text("alibi-bound");
+    const AlibiBound form = name == "paper"      ? AlibiBound::kPaper
+                            : name == "rigorous" ? AlibiBound::kRigorous
+                                                 : AlibiBound::kScaled;
+    const auto bounds = alibi_bounds(*request.model, form, given.number("epsilon"));
+    check_finite(bounds, "how far a head sees");
     const auto windows = group_maximum(bounds, config.group_size());
     HeadSet whole;
-    PlanFile file = make_token_plan(request, "razor", [&](int64_t layer, int64_t head) {
+    PlanFile file = make_token_plan(request, [&](int64_t layer, int64_t head) {
         const double window = windows[static_cast<size_t>(layer)][static_cast<size_t>(head)];
         if (window >= static_cast<double>(request.model->max_context())) {
             whole.emplace(layer, head);
@@ -145,27 +152,28 @@ PlanFile plan_by_bounds(const PlanRequest& request) {
         return TokenPolicySpec{
             "window", {{"window", std::max<int64_t>(1, static_cast<int64_t>(std::ceil(window)))}}};
     });
-    file.measured["alibi_bound"] = bounds;
-    file.measured["retrieval_heads"] = to_json(whole);
+    finish_plan(file, request, given,
+                {{"alibi_bound", bounds}, {"retrieval_heads", to_json(whole)}});
     return file;
 }
 
 /// The scores of the heads, written to `measured`, and who wins by them.
-HeadSet search_heads(const PlanRequest& request, nlohmann::json& measured) {
+HeadSet search_heads(const PlanRequest& request, PlannerSettings& given, nlohmann::json& measured) {
     const Model& model = *request.model;
     const ModelConfig& config = model.config();
-    const int64_t repeats = ranged_integer(request, "repeats", 4, 2, 1 << 20);
-    const double induction = share_setting(request, "induction", 0.14);
-    const double echo = share_setting(request, "echo", 0.01);
+    const int64_t repeats = given.integer("repeats");
+    const double induction = given.number("induction");
+    const double echo = given.number("echo");
     std::vector<int32_t> ids = request.ids;
     if (ids.empty()) {
         const int64_t most = std::min(model.max_context() / repeats, config.vocab_size);
         const int64_t count =
-            ranged_integer(request, "random-tokens", std::min(kDefaultRandomTokens, most), 1, most);
-        const auto seed = integer_setting(request.settings, "seed", "--seed").value_or(0);
-        ids = random_tokens(count, config.vocab_size, static_cast<uint64_t>(seed));
+            given.integer_within("random-tokens", std::min(kDefaultRandomTokens, most), 1, most);
+        ids = random_tokens(count, config.vocab_size, static_cast<uint64_t>(given.integer("seed")));
     }
     const RetrievalScores scores = score_retrieval(model, ids, repeats);
+    check_finite(scores.induction, "an induction score");
+    check_finite(scores.echo, "an echo score");
     measured["induction"] = scores.induction;
     measured["echo"] = scores.echo;
     measured["tokens"] = std::ssize(ids);
@@ -178,51 +186,112 @@ HeadSet search_heads(const PlanRequest& request, nlohmann::json& measured) {
 
 }  // namespace
 
+const std::vector<SettingInfo>& razor_settings() {
+    using Type = SettingInfo::Type;
+    static const std::vector<SettingInfo> table = {
+        {.name = "induction",
+         .type = Type::kNumber,
+         .what = "share of KV heads kept whole for their induction score",
+         .fallback = 0.14,
+         .high = 1},
+        {.name = "echo",
+         .type = Type::kNumber,
+         .what = "share of KV heads kept whole for their echo score",
+         .fallback = 0.01,
+         .high = 1},
+        {.name = "sink",
+         .type = Type::kInteger,
+         .what = "first tokens that every head keeps",
+         .fallback = int64_t{4},
+         .high = kMaxSinks},
+        {.name = "window",
+         .type = Type::kInteger,
+         .what = "recent tokens that the other heads keep",
+         .fallback = kDefaultWindow,
+         .low = 1,
+         .high = 0x1p32},
+        {.name = "window-fraction",
+         .type = Type::kNumber,
+         .what = "the same as a share of the prompt; the larger counts",
+         .fallback = 0.2,
+         .high = 1},
+        {.name = "random-tokens",
+         .type = Type::kInteger,
+         .what = "tokens that are repeated to score heads (2500, or what the context holds)",
+         .low = 1},
+        {.name = "repeats",
+         .type = Type::kInteger,
+         .what = "how often they come",
+         .fallback = int64_t{4},
+         .low = 2,
+         .high = 1 << 20},
+        {.name = "seed",
+         .type = Type::kInteger,
+         .what = "of random tokens and heads",
+         .fallback = int64_t{0}},
+        {.name = "retrieval-heads",
+         .type = Type::kText,
+         .what = "layer:head,... or none, instead of a search"},
+        {.name = "random-heads",
+         .type = Type::kInteger,
+         .what = "so many heads drawn at random, for comparison"},
+        {.name = "no-compensation",
+         .type = Type::kFlag,
+         .what = "drop what leaves the window without a trace"},
+        {.name = "alibi-bound",
+         .type = Type::kText,
+         .what = "how far heads of ALiBi models see",
+         .fallback = std::string("scaled"),
+         .choices = {"scaled", "paper", "rigorous"}},
+        {.name = "epsilon",
+         .type = Type::kNumber,
+         .what = "attention weight that such bounds neglect",
+         .fallback = 0.01,
+         .high = 1,
+         .above_low = true}};
+    return table;
+}
+
 PlanFile make_razor_plan(const PlanRequest& request) {
-    check_settings(
-        request.settings,
-        {"induction", "echo", "sink", "window", "window-fraction", "random-tokens", "repeats",
-         "seed", "retrieval-heads", "random-heads", "no-compensation", "alibi-bound", "epsilon"},
-        "razor");
+    PlannerSettings given("razor", razor_settings(), request.settings);
     const ModelConfig& config = request.model->config();
-    const auto named = string_setting(request.settings, "retrieval-heads", "--retrieval-heads");
-    const auto drawn = integer_setting(request.settings, "random-heads", "--random-heads");
-    const bool bounds_asked = request.settings.count("alibi-bound") > 0;
+    const bool named = given.has("retrieval-heads");
+    const bool drawn = given.has("random-heads");
+    const bool bounds_asked = given.has("alibi-bound");
     if (bounds_asked && config.alibi_slopes.empty()) {
         throw UsageError("the model has no ALiBi slopes", "--alibi-bound", "leave it out");
     }
     if (!config.alibi_slopes.empty() && !named && !drawn && request.ids.empty())
-        return plan_by_bounds(request);
+        return plan_by_bounds(request, given);
     if (bounds_asked) {
         throw UsageError("bounds choose the heads themselves", "--alibi-bound",
                          "leave out --retrieval-heads, --random-heads and --ids");
     }
 
-    Settings policy{{"sinks", ranged_integer(request, "sink", 4, 0,
-                                             std::min(kMaxSinks, request.model->max_context()))}};
-    policy["window"] = ranged_integer(request, "window", kDefaultWindow, 1, int64_t{1} << 32);
-    policy["window_share"] = share_setting(request, "window-fraction", 0.2);
-    if (!bool_setting(request.settings, "no-compensation", "--no-compensation").value_or(false))
-        policy["compensation"] = true;
+    Settings policy{
+        {"sinks",
+         given.integer_within("sink", 4, 0, std::min(kMaxSinks, request.model->max_context()))}};
+    policy["window"] = given.integer("window");
+    policy["window_share"] = given.number("window-fraction");
+    if (!given.flag("no-compensation")) policy["compensation"] = true;
 
     nlohmann::json measured = nlohmann::json::object();
     HeadSet whole;
     if (named) {
-        whole = parse_heads(*named, config);
+        whole = parse_heads(given.text("retrieval-heads"), config);
     } else if (drawn) {
-        const auto seed = integer_setting(request.settings, "seed", "--seed").value_or(0);
         const int64_t most = std::ssize(whole_layers(config)) * config.num_kv_heads;
-        whole = random_heads(ranged_integer(request, "random-heads", 0, 0, most), config,
-                             static_cast<uint64_t>(seed));
+        whole = random_heads(given.integer_within("random-heads", 0, 0, most), config,
+                             static_cast<uint64_t>(given.integer("seed")));
     } else {
-        whole = search_heads(request, measured);
+        whole = search_heads(request, given, measured);
     }
-    PlanFile file = make_token_plan(request, "razor", [&](int64_t layer, int64_t head) {
+    PlanFile file = make_token_plan(request, [&](int64_t layer, int64_t head) {
         return whole.count({layer, head}) > 0 ? TokenPolicySpec{}
                                               : TokenPolicySpec{"window", policy};
     });
     measured["retrieval_heads"] = to_json(whole);
-    file.measured = std::move(measured);
+    finish_plan(file, request, given, std::move(measured));
     return file;
 }
 

@@ -10,5 +10,6 @@ namespace lowkey {
 /// no-compensation. Without retrieval heads or token ids given, ALiBi models are planned by how far
 /// each head can see: alibi-bound (scaled, paper, rigorous), epsilon. Throws UsageError.
 PlanFile make_razor_plan(const PlanRequest& request);
+const std::vector<SettingInfo>& razor_settings();
 
 }  // namespace lowkey

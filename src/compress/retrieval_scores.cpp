@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "base/random.h"
 #include "compress/attention_rows.h"
 
 namespace lowkey {
@@ -121,8 +122,9 @@ std::vector<int32_t> random_tokens(int64_t count, int64_t vocab_size, uint64_t s
     std::iota(ids.begin(), ids.end(), 0);
     std::mt19937_64 rng(seed);
     for (int64_t i = 0; i < count; ++i) {
-        const auto other = std::uniform_int_distribution<int64_t>(i, vocab_size - 1)(rng);
-        std::swap(ids[static_cast<size_t>(i)], ids[static_cast<size_t>(other)]);
+        const auto left = static_cast<uint64_t>(vocab_size - i);
+        std::swap(ids[static_cast<size_t>(i)],
+                  ids[static_cast<size_t>(i) + uniform_below(rng, left)]);
     }
     ids.resize(static_cast<size_t>(count));
     return ids;

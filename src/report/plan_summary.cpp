@@ -51,15 +51,6 @@ std::optional<HeadScores> read_head_scores(const PlanFile& file, const char* nam
     return scores;
 }
 
-/// " --keep 0.6": a setting that a flag of `lowkey plan` gives.
-std::string flag_of(const std::string& name, const nlohmann::json& value) {
-    if (value.is_boolean()) return value.get<bool>() ? fmt::format(" --{}", name) : "";
-    if (value.is_string())
-        return fmt::format(" --{} {}", name, shell_word(value.get<std::string>()));
-    if (value.is_number()) return fmt::format(" --{} {}", name, value.dump());
-    return {};
-}
-
 }  // namespace
 
 ComparedCache summarize_plan(const std::string& name, const PlanFile& file) {
@@ -74,38 +65,6 @@ ComparedCache summarize_plan(const std::string& name, const PlanFile& file) {
             cache.head_scores.push_back(std::move(*scores));
     }
     return cache;
-}
-
-std::string shell_word(const std::string& word) {
-    constexpr char kPlain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
-    if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
-    std::string out = "'";
-    for (const char c : word) {
-        if (c == '\'') out += "'\\'";
-        out += c;
-    }
-    return out + "'";
-}
-
-std::string plan_command(const std::string& model, const std::string& plan, const PlanFile& file) {
-    std::string command = fmt::format("lowkey plan {}", shell_word(model));
-    const auto parts = file.settings.find("parts");
-    if (parts != file.settings.end() && parts->is_array()) {
-        command.append(" --compose");
-        for (const auto& part : *parts) {
-            const bool named =
-                part.is_object() && part.contains("method") && part["method"].is_string();
-            const std::string method = named ? part["method"].get<std::string>() : "part";
-            command.append(fmt::format(" {}", shell_word(fmt::format("{}.plan", method))));
-        }
-    } else {
-        command.append(fmt::format(" --method {}", shell_word(file.method)));
-        for (const auto& [name, value] : file.settings.items())
-            command.append(flag_of(name, value));
-        if (file.settings.contains("calibration")) command.append(" --stats STATS");
-    }
-    return fmt::format("{} -o {}", command, shell_word(plan));
 }
 
 }  // namespace lowkey

@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <limits>
+
 #include "base/error.h"
+#include "compress/calibration_part.h"
 #include "tests/compress/golden.h"
 #include "tests/io/temporary_folder.h"
 
@@ -30,6 +34,79 @@ TEST_F(CalibrationFile, StatisticsComeBack) {
     EXPECT_THROW(static_cast<void>(read_stats(path("s"), *other.model)), UsageError);
     EXPECT_THROW(static_cast<void>(read_stats(golden.folder + "/model.safetensors", *golden.model)),
                  FileError);
+}
+
+// The result of a run that was stopped is that of one that was not, to the last bit.
+TEST_F(CalibrationFile, AStoppedRunGoesOn) {
+    const Golden golden("qwen2");
+    const auto ids = golden.ids("calib.ids");
+    ASSERT_GT(ids.size(), 2u);
+    const CalibrationStats want = calibrate(*golden.model, ids);
+    {
+        CalibrationPart part(path("p"), "key", *golden.model);
+        EXPECT_THROW(
+            calibrate(*golden.model, ids,
+                      {.part = &part, .should_stop = [n = 0]() mutable { return ++n == 2; }}),
+            Error);
+    }
+    EXPECT_EQ(CalibrationPart(path("p"), "another", *golden.model).done(), 0);
+    CalibrationPart part(path("p"), "key", *golden.model);
+    EXPECT_EQ(part.done(), 2);
+    EXPECT_EQ(part.ids(), ids);
+    const CalibrationStats got = calibrate(*golden.model, ids, {.part = &part});
+    EXPECT_EQ(stats_hash(got), stats_hash(want));
+    part.remove();
+    EXPECT_FALSE(std::filesystem::exists(path("p")));
+    static_cast<void>(file("notes", "my notes"));
+    EXPECT_THROW(CalibrationPart(path("notes"), "key", *golden.model), FileError);
+}
+
+TEST_F(CalibrationFile, SamplingGoesOnToo) {
+    const Golden golden("qwen2");
+    const auto want = sample_sequences(*golden.model, 6, 12, 5, 1);
+    {
+        CalibrationPart part(path("p"), "key", *golden.model);
+        EXPECT_THROW(sample_sequences(*golden.model, 6, 12, 5, 1,
+                                      {.part = &part, .should_stop = [] { return true; }}),
+                     Error);
+    }
+    CalibrationPart part(path("p"), "key", *golden.model);
+    EXPECT_EQ(part.ids().size(), static_cast<size_t>(kSampledTogether));
+    EXPECT_EQ(sample_sequences(*golden.model, 6, 12, 5, 1, {.part = &part}), want);
+}
+
+// Statistics are refused by name when they hold what no calibration gives.
+TEST_F(CalibrationFile, RefusesWhatNoCalibrationGives) {
+    const Golden golden("opt");
+    const auto refusal = [&](const CalibrationStats& stats) {
+        write_stats(path("s"), stats);
+        return message_of<FileError>([&] { read_stats(path("s"), *golden.model); });
+    };
+    CalibrationStats bad = golden.calibrate();
+    bad.rest.at("V").as<double>()[5] = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_NE(refusal(bad).find("not finite: " + path("s") + ", rest.V, layer 0, KV head 0"),
+              std::string::npos)
+        << refusal(bad);
+    bad = golden.calibrate();
+    bad.first.at("K").as<double>()[0] = -1;
+    EXPECT_NE(refusal(bad).find("first.K"), std::string::npos);
+    bad = golden.calibrate();
+    bad.rest.emplace("W", Tensor::zeros(DType::kF64, bad.rest.at("V").shape()));
+    EXPECT_NE(refusal(bad).find("'rest.W'"), std::string::npos);
+    bad = golden.calibrate();
+    bad.rest.erase("V");
+    EXPECT_NE(refusal(bad).find("rest.V"), std::string::npos);
+    bad = golden.calibrate();
+    for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{
+             {"version", 3}, {"frobnicate", 1}, {"first_tokens", -1}, {"settings", {{"a", {1}}}}}) {
+        nlohmann::json document = {{"version", 2},
+                                   {"fingerprint", bad.fingerprint},
+                                   {"first_tokens", 4},
+                                   {"settings", nlohmann::json::object()}};
+        document[key] = value;
+        write_stats_tensors(path("s"), bad, {{"lowkey.stats", document.dump()}});
+        EXPECT_NE(message_of<FileError>([&] { read_stats(path("s"), *golden.model); }), "") << key;
+    }
 }
 
 TEST(Calibration, FirstTokensAreKeptApart) {
@@ -63,6 +140,11 @@ TEST(Calibration, SequencesAreCutAtEvenDistances) {
     EXPECT_EQ(cut_sequences(tokens, 3, 10, 1, std::nullopt),
               cut_sequences(tokens, 3, 10, 1, std::nullopt));
     EXPECT_THROW(cut_sequences(tokens, 3, 101, 0, std::nullopt), UsageError);
+    // The same tokens again would count as more observations than there are.
+    const auto most = cut_sequences(tokens, 1000, 30, 0, std::nullopt);
+    ASSERT_EQ(most.size(), 3);
+    EXPECT_LT(most[0].back(), most[1].front());
+    EXPECT_EQ(cut_sequences(tokens, 1000, 30, 1, std::nullopt).size(), 3);
 }
 
 TEST(Calibration, SamplesAreReproducible) {
@@ -74,6 +156,20 @@ TEST(Calibration, SamplesAreReproducible) {
     EXPECT_EQ(a[2][0], 1);
     EXPECT_NE(a[0], a[1]);
     EXPECT_THROW(sample_sequences(*golden.model, 1, 100000, 0, 1), UsageError);
+}
+
+TEST(Calibration, SamplesDoNotDependOnHowManyThereAre) {
+    const Golden golden("qwen2");
+    const auto many = sample_sequences(*golden.model, 9, 20, 5, 1);
+    const auto few = sample_sequences(*golden.model, 3, 20, 5, 1);
+    EXPECT_TRUE(std::equal(few.begin(), few.end(), many.begin()));
+}
+
+TEST(Calibration, CachesStayWithinTheBudget) {
+    const Golden golden("qwen2");
+    const CalibrationOptions tight{.kv_budget_bytes = kPageBytes};
+    EXPECT_THROW(sample_sequences(*golden.model, 1, 20, 5, 1, tight), BudgetError);
+    EXPECT_THROW(calibrate(*golden.model, golden.ids("calib.ids"), tight), BudgetError);
 }
 
 TEST(Calibration, RefusesUnequalAndTooLongSequences) {

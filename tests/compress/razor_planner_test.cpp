@@ -270,8 +270,8 @@ TEST(Razor, RefusesWhatCannotBe) {
     EXPECT_THAT(refusal({{"retrieval-heads", std::string("0-1")}}), HasSubstr("'0-1'"));
     EXPECT_THAT(refusal({{"retrieval-heads", std::string("0:1,")}}), HasSubstr("''"));
     EXPECT_THAT(refusal({{"retrieval-heads", std::string("")}}), HasSubstr("''"));
-    EXPECT_THAT(refusal({{"induction", 1.5}}), HasSubstr("share of 1.5"));
-    EXPECT_THAT(refusal({{"echo", -0.1}}), HasSubstr("share of -0.1"));
+    EXPECT_THAT(refusal({{"induction", 1.5}}), HasSubstr("1.5 is out of range: --induction"));
+    EXPECT_THAT(refusal({{"echo", -0.1}}), HasSubstr("-0.1 is out of range: --echo"));
     EXPECT_THAT(refusal({{"window-fraction", 2.0}}), HasSubstr("--window-fraction"));
     EXPECT_THAT(refusal({{"window", int64_t{0}}}), HasSubstr("--window"));
     EXPECT_THAT(refusal({{"sink", int64_t{65}}}), HasSubstr("--sink"));

@@ -14,17 +14,6 @@ PlanFile plan_of(const nlohmann::json& settings) {
     return file;
 }
 
-TEST(PlanSummary, CommandsRepeatThePlan) {
-    EXPECT_EQ(plan_command("model", "a.plan",
-                           plan_of({{"keep", 0.6}, {"calibration", nlohmann::json::object()}})),
-              "lowkey plan model --method eigen --keep 0.6 --stats STATS -o a.plan");
-    EXPECT_EQ(plan_command("my model", "it's.plan", plan_of({{"reindex", true}, {"x", false}})),
-              "lowkey plan 'my model' --method eigen --reindex -o 'it'\\''s.plan'");
-    const nlohmann::json parts = {{{"method", "razor"}}, {{"method", "eigen"}}};
-    EXPECT_EQ(plan_command("m", "b.plan", plan_of({{"parts", parts}})),
-              "lowkey plan m --compose razor.plan eigen.plan -o b.plan");
-}
-
 TEST(PlanSummary, TakesErrorsAndScoresThatFitThePlan) {
     PlanFile file = plan_of(nlohmann::json::object());
     file.measured = {{"layers", {{{"error", 0.5}}, {{"error", nullptr}}}},
