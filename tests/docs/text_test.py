@@ -33,6 +33,9 @@ def help_of(lowkey, words):
 def commands_of(lowkey, words=()):
     """Flags by command ('eval ruler'), of all commands below `words`."""
     text = help_of(lowkey, words)
+    methods = re.search(r"^Methods:\n((?:  .*\n)+)", text, re.MULTILINE)
+    for method in re.findall(r"^  (\w+) ", methods.group(1), re.MULTILINE) if methods else []:
+        text += subprocess.run([lowkey, *words, "--method", method, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
     found = {" ".join(words): set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", text))}
     listed = re.search(r"^(?:SUBCOMMANDS|Subcommands):\n((?: .*\n?)+)", text, re.MULTILINE)
     for name in re.findall(r"^  ([a-z-]+) ", listed.group(1), re.MULTILINE) if listed else []:
