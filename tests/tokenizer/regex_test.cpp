@@ -63,7 +63,8 @@ std::vector<std::string> matches(const std::string& pattern, const std::string& 
 TEST(Regex, KnowsEveryCharacterAsTokenizersDoes) {
     std::string all;
     for_each_code_point([&](char32_t c) { append_utf8(all, c); });
-    for (const auto& set : recorded().at("sets")) {
+    const nlohmann::json cases = recorded();
+    for (const auto& set : cases.at("sets")) {
         const auto pattern = set.at("pattern").get<std::string>();
         const Regex regex(pattern, "test");
         RegexMatcher matcher(regex);
