@@ -158,8 +158,8 @@ inline double sum_of(const float* x, int64_t n, Fn fn) {
     int64_t i = 0;
     for (; i + 4 * kLanesD <= n; i += 4 * kLanesD) {
         for (int v = 0; v < 4; ++v) {
-            const auto* from = reinterpret_cast<const VecHalfF*>(x + i + v * kLanesD);
-            sums[v] += fn(__builtin_convertvector(*from, VecD));
+            const auto from = load_as<VecHalfF>(x + i + v * kLanesD);
+            sums[v] += fn(__builtin_convertvector(from, VecD));
         }
     }
     const VecD all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
@@ -221,7 +221,7 @@ void to_bf16(const float* x, uint16_t* y, int64_t n) noexcept {
         const VecU rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
         const VecU quiet = (bits >> 16) | 0x40u;
         const VecU result = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
-        *reinterpret_cast<VecU16*>(y + i) = __builtin_convertvector(result, VecU16);
+        store_as(y + i, __builtin_convertvector(result, VecU16));
     }
     for (; i < n; ++i) {
         uint32_t bits = 0;
@@ -246,14 +246,13 @@ void gram_f64(const float* x, int64_t stride, int64_t num_tokens, int64_t dim,
             VecD sum[kRows] = {};
             for (int64_t t = 0; t < num_tokens; ++t) {
                 const float* token = x + t * stride;
-                const VecD right =
-                    __builtin_convertvector(*reinterpret_cast<const VecHalfF*>(token + j), VecD);
+                const VecD right = __builtin_convertvector(load_as<VecHalfF>(token + j), VecD);
                 for (int r = 0; r < kRows; ++r)
                     sum[r] += static_cast<double>(token[i0 + r]) * right;
             }
             for (int r = 0; r < kRows; ++r) {
-                auto* to = reinterpret_cast<VecD*>(gram + (i0 + r) * dim + j);
-                *to += sum[r];
+                double* to = gram + (i0 + r) * dim + j;
+                store_as(to, load_as<VecD>(to) + sum[r]);
             }
         }
         for (int64_t r = 0; r < rows; ++r) {

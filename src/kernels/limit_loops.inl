@@ -11,7 +11,7 @@ namespace lowkey::limits::LOWKEY_LIMIT_ISA {
 namespace {
 
 using VecF = float __attribute__((vector_size(LOWKEY_VEC_BYTES)));
-using VecU = uint64_t __attribute__((vector_size(LOWKEY_VEC_BYTES), aligned(8), may_alias));
+using VecU = uint64_t __attribute__((vector_size(LOWKEY_VEC_BYTES)));
 
 // Sums that do not wait for each other: enough for two units of four or five cycles, few enough for
 // the registers and for the compiler to unroll their loop (GCC: up to 16), which keeps them there.
@@ -21,8 +21,11 @@ uint64_t read(const std::byte* data, int64_t bytes) noexcept {
     constexpr int kStreams = 512 / LOWKEY_VEC_BYTES;
     VecU seen[kStreams] = {};
     for (int64_t i = 0; i < bytes; i += 512) {
-        const auto* from = reinterpret_cast<const VecU*>(data + i);
-        for (int s = 0; s < kStreams; ++s) seen[s] |= from[s];
+        for (int s = 0; s < kStreams; ++s) {
+            VecU from;  // of memory that is not aligned to vectors
+            __builtin_memcpy(&from, data + i + s * LOWKEY_VEC_BYTES, sizeof(from));
+            seen[s] |= from;
+        }
     }
     uint64_t all = 0;
     for (const VecU& vec : seen) {

@@ -5,10 +5,10 @@ struct ValuesF32 {
     const float* data;
     static constexpr int kTokens = 1;
     void load(int64_t step, int64_t dim, int64_t column, VecF (&tokens)[kTokens]) const {
-        tokens[0] = *reinterpret_cast<const VecF*>(data + step * dim + column);
+        tokens[0] = load_as<VecF>(data + step * dim + column);
     }
     void load(int64_t step, int64_t dim, int64_t column, VecHalfF (&tokens)[kTokens]) const {
-        tokens[0] = *reinterpret_cast<const VecHalfF*>(data + step * dim + column);
+        tokens[0] = load_as<VecHalfF>(data + step * dim + column);
     }
     float one(int64_t step, int64_t dim, int64_t column, const float* p) const {
         return p[step] * data[step * dim + column];
@@ -19,12 +19,12 @@ struct ValuesBF16 {
     const uint32_t* data;
     static constexpr int kTokens = 2;
     void load(int64_t step, int64_t dim, int64_t column, VecF (&tokens)[kTokens]) const {
-        const auto& pairs = *reinterpret_cast<const VecU*>(data + step * dim + column);
+        const auto pairs = load_as<VecU>(data + step * dim + column);
         tokens[0] = low_half(pairs);
         tokens[1] = high_half(pairs);
     }
     void load(int64_t step, int64_t dim, int64_t column, VecHalfF (&tokens)[kTokens]) const {
-        const auto& pairs = *reinterpret_cast<const VecHalfU*>(data + step * dim + column);
+        const auto pairs = load_as<VecHalfU>(data + step * dim + column);
         tokens[0] = low_half(pairs);
         tokens[1] = high_half(pairs);
     }

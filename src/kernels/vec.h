@@ -6,21 +6,37 @@
 
 constexpr int kLanes = LOWKEY_VEC_BYTES / 4;
 
-// aligned(4): loads and stores through these types may be unaligned.
-using VecF = float __attribute__((vector_size(LOWKEY_VEC_BYTES), aligned(4), may_alias));
-using VecU = uint32_t __attribute__((vector_size(LOWKEY_VEC_BYTES), aligned(4), may_alias));
-using VecI = int32_t __attribute__((vector_size(LOWKEY_VEC_BYTES), aligned(4), may_alias));
-using VecU16 = uint16_t __attribute__((vector_size(LOWKEY_VEC_BYTES / 2), aligned(2), may_alias));
-using VecD = double __attribute__((vector_size(LOWKEY_VEC_BYTES), aligned(8), may_alias));
+using VecF = float __attribute__((vector_size(LOWKEY_VEC_BYTES)));
+using VecU = uint32_t __attribute__((vector_size(LOWKEY_VEC_BYTES)));
+using VecI = int32_t __attribute__((vector_size(LOWKEY_VEC_BYTES)));
+using VecU16 = uint16_t __attribute__((vector_size(LOWKEY_VEC_BYTES / 2)));
+using VecD = double __attribute__((vector_size(LOWKEY_VEC_BYTES)));
 
 constexpr int kLanesD = LOWKEY_VEC_BYTES / 8;
-using VecHalfF = float __attribute__((vector_size(LOWKEY_VEC_BYTES / 2), aligned(4), may_alias));
-using VecHalfU = uint32_t __attribute__((vector_size(LOWKEY_VEC_BYTES / 2), aligned(4), may_alias));
-using VecHalfI = int32_t __attribute__((vector_size(LOWKEY_VEC_BYTES / 2), aligned(4), may_alias));
+using VecHalfF = float __attribute__((vector_size(LOWKEY_VEC_BYTES / 2)));
+using VecHalfU = uint32_t __attribute__((vector_size(LOWKEY_VEC_BYTES / 2)));
+using VecHalfI = int32_t __attribute__((vector_size(LOWKEY_VEC_BYTES / 2)));
 
-inline VecF load(const float* p) { return *reinterpret_cast<const VecF*>(p); }
-inline VecU load(const uint32_t* p) { return *reinterpret_cast<const VecU*>(p); }
-inline void store(float* p, VecF v) { *reinterpret_cast<VecF*>(p) = v; }
+/// Memory is read and written through these alone: it is aligned to its elements, no more.
+template <class Vec>
+inline Vec load_as(const void* p) {
+    Vec v;
+    __builtin_memcpy(&v, p, sizeof(v));
+    return v;
+}
+template <class Vec>
+inline void store_as(void* p, Vec v) {
+    __builtin_memcpy(p, &v, sizeof(v));
+}
+template <class To, class From>
+inline To bits_as(From v) {
+    static_assert(sizeof(To) == sizeof(From));
+    return load_as<To>(&v);
+}
+
+inline VecF load(const float* p) { return load_as<VecF>(p); }
+inline VecU load(const uint32_t* p) { return load_as<VecU>(p); }
+inline void store(float* p, VecF v) { store_as(p, v); }
 inline VecF broadcast(float x) { return x - VecF{}; }
 /// Tells the compiler to keep v in a register, where it would load it for each use.
 inline VecF in_register(VecF v) {
@@ -41,13 +57,13 @@ inline VecHalfF first_half(VecF v) {
     return __builtin_shufflevector(v, v, 0, 1);
 #endif
 }
-inline VecF as_f32(VecU bits) { return reinterpret_cast<VecF&>(bits); }
-inline VecHalfF as_f32(VecHalfU bits) { return reinterpret_cast<VecHalfF&>(bits); }
-inline VecU as_bits(VecF x) { return reinterpret_cast<VecU&>(x); }
+inline VecF as_f32(VecU bits) { return bits_as<VecF>(bits); }
+inline VecHalfF as_f32(VecHalfU bits) { return bits_as<VecHalfF>(bits); }
+inline VecU as_bits(VecF x) { return bits_as<VecU>(x); }
 
 /// f32 of bf16 elements.
 inline VecF load_bf16(const uint16_t* p) {
-    return as_f32(__builtin_convertvector(*reinterpret_cast<const VecU16*>(p), VecU) << 16);
+    return as_f32(__builtin_convertvector(load_as<VecU16>(p), VecU) << 16);
 }
 /// Of pairs of bf16 in 32 bits: the first (low) and the second (high) of each.
 inline VecF low_half(VecU pairs) { return as_f32(pairs << 16); }
@@ -64,8 +80,7 @@ inline void add_lanes(float* p, VecF v, int first) {
 inline void add_lanes(float* p, VecHalfF v, int first) {
     VecHalfI lane;
     for (int i = 0; i < kLanes / 2; ++i) lane[i] = i;
-    auto* place = reinterpret_cast<VecHalfF*>(p);
-    *place += lane >= first ? v : VecHalfF{};
+    store_as(p, load_as<VecHalfF>(p) + (lane >= first ? v : VecHalfF{}));
 }
 
 /// The lanes of v, `kBy` places further round.
@@ -120,7 +135,7 @@ inline VecF round_to_whole(VecF x) {
 /// x · 2^n, n from -126 to 127
 inline VecF times_power(VecF x, VecF n) {
     const VecI exponent = (__builtin_convertvector(n, VecI) + 127) << 23;
-    return x * reinterpret_cast<const VecF&>(exponent);
+    return x * bits_as<VecF>(exponent);
 }
 #endif
 

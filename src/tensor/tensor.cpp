@@ -24,7 +24,7 @@ struct alignas(kAlignment) Origin {
 static_assert(sizeof(Origin) == kAlignment);
 
 // Sanitizers see the ends of what malloc gives, not those of mappings.
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef LOWKEY_ADDRESS_SANITIZER
 constexpr bool kMapsLarge = false;
 #else
 constexpr bool kMapsLarge = true;

@@ -136,7 +136,9 @@ TEST_F(Policies, TheRecordedCommandRepeatsThePlan) {
         ASSERT_EQ(command.rfind(begin, 0), 0) << command;
         command = std::string(LOWKEY_PROGRAM) + " plan " + model_ + command.substr(begin.size()) +
                   " --quiet 2>" + path("stderr");
-        const auto bytes = [&] { return read(std::filesystem::path(plan).filename().string()); };
+        const auto bytes = [&, plan = plan] {
+            return read(std::filesystem::path(plan).filename().string());
+        };
         const std::string first = bytes();
         std::filesystem::remove(plan);
         ASSERT_EQ(std::system(command.c_str()), 0) << command;

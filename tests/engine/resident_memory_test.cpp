@@ -20,7 +20,7 @@ int64_t resident_bytes() {
 }
 
 TEST(ResidentMemory, AnExactPrefillLeavesNoMoreThanACompressedOne) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LOWKEY_ADDRESS_SANITIZER
     GTEST_SKIP() << "AddressSanitizer holds on to freed memory, to find uses of it";
 #endif
     constexpr int64_t kTokens = 4000;

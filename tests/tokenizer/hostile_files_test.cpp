@@ -169,7 +169,8 @@ TEST(HostileTokenizerJson, ChangedBytesNeverCrash) {
             folder.write("tokenizer.json", changed);
             try {
                 const auto tokenizer = Tokenizer::load(folder.path());
-                tokenizer->decode(tokenizer->encode("Hello  wörld 你好 123\n</s>", true), false);
+                static_cast<void>(tokenizer->decode(
+                    tokenizer->encode("Hello  wörld 你好 123\n</s>", true), false));
             } catch (const Error&) {  // as good
             }
         }
@@ -180,7 +181,8 @@ TEST(HostileTokenizerJson, EndlessBacktrackingIsAnError) {
     json document = golden_json("llama3");
     document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(?:a+a+)+(?:b|d)";
     const auto tokenizer = load(document);
-    EXPECT_THROW(tokenizer->encode(std::string(5000, 'a') + "c", false), FileError);
+    EXPECT_THROW(static_cast<void>(tokenizer->encode(std::string(5000, 'a') + "c", false)),
+                 FileError);
     EXPECT_FALSE(tokenizer->encode("aab", false).empty());
 }
 

@@ -108,8 +108,9 @@ TEST(Normalize, MakesOfEveryCharacterWhatTokenizersDoes) {
                                                         {"NFKC", NormalForm::kNfkc},
                                                         {"NFKD", NormalForm::kNfkd}};
     for (const auto& [name, form] : names) {
-        EXPECT_EQ(digest_of([&](const std::string& text) { return normalize(text, form); }),
-                  forms.at(name).get<std::string>())
+        EXPECT_EQ(
+            digest_of([form = form](const std::string& text) { return normalize(text, form); }),
+            forms.at(name).get<std::string>())
             << name;
     }
     EXPECT_EQ(digest_of([](const std::string& text) { return to_lowercase(text); }),
