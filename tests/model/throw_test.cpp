@@ -333,7 +333,9 @@ int64_t fail_everywhere(World& world, int64_t first, int64_t stride,
     for (int64_t place = first;; place += stride, ++count) {
         if (!fails_at(place)) return count;
         EXPECT_EQ(world.digests(Look::kCounts), counts) << "place " << place;
-        if (count % 16 == 0) EXPECT_EQ(world.digests(), contents) << "place " << place;
+        if (count % 16 == 0) {
+            EXPECT_EQ(world.digests(), contents) << "place " << place;
+        }
         if (::testing::Test::HasFailure()) return count;
     }
 }
