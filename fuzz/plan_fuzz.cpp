@@ -1,5 +1,5 @@
-// Any plan file is either refused with an Error or has bytes, prints, and, where its tensors fit
-// the heads of a model, gives a cache layout. Since few mutations keep a safetensors header right,
+// Any plan file is either refused with an Error or has bytes, prints, can be composed and drawn, and,
+// where it fits a model, runs: prompts, decoding and forks. Since few mutations keep a safetensors header right,
 // the input is also tried as the plan's JSON in the metadata of a file with two small bases.
 
 #include <cstddef>
@@ -8,15 +8,46 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
+#include "compress/compose.h"
 #include "compress/plan_file.h"
-#include "fuzz/memory_file.h"
+#include "engine/engine.h"
+#include "fuzz/tiny_model.h"
 #include "kvcache/cache_layout.h"
+#include "report/plan_summary.h"
 
 namespace {
 
 constexpr int64_t kHeadDim = 8;
+
+/// With windows in all heads that say nothing of their own.
+lowkey::PlanFile windows_for(const lowkey::PlanFile& plan) {
+    lowkey::PlanFile windows = plan;
+    for (auto& layer : windows.plan.layers) {
+        for (lowkey::HeadPlan& head : layer) {
+            head = {};
+            head.policy = {"window", {{"window", int64_t{9}}, {"sinks", int64_t{2}}}};
+        }
+    }
+    return windows;
+}
+
+void run(const lowkey::CachePlan& plan) {
+    lowkey::Engine engine(lowkey::fuzz::tiny_model(), plan,
+                          {.prefill_chunk = 16, .num_sequences = 2});
+    const auto sequence = engine.new_sequence();
+    std::vector<int32_t> prompt(40, 3);
+    for (int step = 0; step < 2; ++step)
+        static_cast<void>(engine.prefill_logits(*sequence, prompt));
+    const auto fork = sequence->fork();
+    for (int step = 0; step < 3; ++step) {
+        static_cast<void>(engine.decode(*sequence, 5));
+        static_cast<void>(engine.decode(*fork, 7));
+    }
+    LOWKEY_CHECK(sequence->num_tokens() == 83 && fork->num_tokens() == 83);
+}
 
 void read(std::string_view bytes) {
     static const lowkey::fuzz::MemoryFile file;
@@ -32,6 +63,13 @@ void read(std::string_view bytes) {
         }
         const lowkey::CacheLayout layout(plan.plan, shape);
         LOWKEY_CHECK(layout.bytes_for(1000) > 0);
+        static_cast<void>(lowkey::summarize_plan("plan", plan));
+        if (plan.head_dim == kHeadDim && plan.plan.layers.size() == 1 &&
+            plan.plan.layers[0].size() == 1) {
+            run(plan.plan);
+        }
+        const lowkey::PlanFile both = lowkey::compose_plans({plan, windows_for(plan)});
+        LOWKEY_CHECK(both.plan.layers.size() == plan.plan.layers.size());
     } catch (const lowkey::Error&) {
         // Refused, as most inputs must be.
     }
