@@ -80,7 +80,7 @@ void Engine::check_request(const SequenceCache& sequence, int64_t prompt_tokens,
     const Growth wanted = growth(sequence, prompt_tokens, new_tokens);
     if (sequence.has_room(wanted)) return;
     const int64_t needed = sequence.bytes_to_grow(wanted);
-    const int64_t free = pool_->free_pages() * kPageBytes;
+    const int64_t free = pool_->free_pages() * kPageBytes + sequence.promised_bytes();
     if (needed > free) {
         throw BudgetError(
             needed, free, std::to_string(wanted.num_tokens) + " tokens",
@@ -156,6 +156,12 @@ PromptStart::PromptStart(PromptStart&& other) noexcept
     : sequence_(std::exchange(other.sequence_, nullptr)),
       num_tokens_(other.num_tokens_),
       snapshot_(std::move(other.snapshot_)) {}
+
+void PromptStart::keep() noexcept {
+    if (sequence_ != nullptr && snapshot_ != nullptr) sequence_->drop(*snapshot_);
+    snapshot_.reset();
+    sequence_ = nullptr;
+}
 
 PromptStart::~PromptStart() {
     if (sequence_ == nullptr) return;

@@ -39,7 +39,7 @@ public:
     ~PromptStart();
     /// Whether the sequence's pages are shared to be able to return to them.
     [[nodiscard]] static bool shares_pages(const SequenceCache& sequence, bool several_passes);
-    void keep() { sequence_ = nullptr; }
+    void keep() noexcept;
 
 private:
     SequenceCache* sequence_;

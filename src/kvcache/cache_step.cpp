@@ -24,11 +24,8 @@ void CacheStep::commit() {
     });
     parallel_for(std::ssize(late),
                  [&](int64_t i) { late[static_cast<size_t>(i)]->prepare_commit(); });
-    try {
-        parallel_for(std::ssize(late), [&](int64_t i) { late[static_cast<size_t>(i)]->commit(); });
-    } catch (...) {
-        // Threads could not be had: what they did not reach follows here.
-    }
+    // Nothing throws from here on.
+    parallel_for(std::ssize(late), [&](int64_t i) { late[static_cast<size_t>(i)]->commit(); });
     for_heads([](HeadCache& head) { head.commit(); });
 }
 

@@ -82,6 +82,8 @@ public:
     ~HeadCache() = default;
     /// Further pages are another promise's.
     void rebind(PagePromise& promise) { pages_.rebind(promise); }
+    /// Lets all pages go, to another promise; the head is then of no use.
+    void give_back(PagePromise& promise) noexcept { pages_.give_back(promise); }
 
     /// Tokens that were appended, forgotten ones included.
     [[nodiscard]] int64_t num_tokens() const { return state_.num_tokens; }

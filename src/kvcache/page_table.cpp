@@ -75,6 +75,15 @@ void PageTable::truncate(int64_t size) noexcept {
     if (size < this->size()) entries_.resize(static_cast<size_t>(size));
 }
 
+void PageTable::give_back(PagePromise& promise) noexcept {
+    LOWKEY_CHECK(!in_step_);
+    for (Entry& entry : entries_) {
+        if (entry.ref) entry.ref.give_back(promise);
+    }
+    entries_.clear();
+    num_pages_ = 0;
+}
+
 void PageTable::begin_step(bool keeps_old) noexcept {
     in_step_ = true;
     keeps_old_ = keeps_old;

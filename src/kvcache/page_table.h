@@ -45,6 +45,8 @@ public:
     void drop(int64_t page);
     /// Drops those from `size` on. Not within a step.
     void truncate(int64_t size) noexcept;
+    /// Drops all; a promise gets those that nobody else holds. Not within a step.
+    void give_back(PagePromise& promise) noexcept;
 
     /// `keeps_old`: pages from before the step are not written in place.
     void begin_step(bool keeps_old) noexcept;

@@ -58,10 +58,15 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
 
 void SequenceCache::restore(SequenceCache& snapshot) noexcept {
     for (size_t h = 0; h < heads_.size(); ++h) {
+        heads_[h].give_back(*promise_);
         heads_[h] = std::move(snapshot.heads_[h]);
         heads_[h].rebind(*promise_);
     }
     num_tokens_ = snapshot.num_tokens_;
+}
+
+void SequenceCache::drop(SequenceCache& snapshot) noexcept {
+    for (HeadCache& head : snapshot.heads_) head.give_back(*promise_);
 }
 
 bool SequenceCache::can_truncate(int64_t num_tokens) const {

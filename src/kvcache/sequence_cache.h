@@ -74,6 +74,9 @@ public:
     [[nodiscard]] std::unique_ptr<SequenceCache> snapshot() const;
     /// Becomes what a snapshot of this sequence holds; the snapshot is then of no use.
     void restore(SequenceCache& snapshot) noexcept;
+    /// Lets a snapshot of this sequence go, which is then of no use: pages that only it held are
+    /// again part of the room that was reserved for this one.
+    void drop(SequenceCache& snapshot) noexcept;
     /// Forgets the tokens from `num_tokens` on, if no head has lost what a sequence of so many
     /// would hold; false (and nothing changed) otherwise.
     [[nodiscard]] bool truncate(int64_t num_tokens);
@@ -99,6 +102,10 @@ public:
     /// Whether a living reservation suffices for that.
     [[nodiscard]] bool has_room(const Growth& growth) const {
         return promise_->active() && promised_.covers(growth);
+    }
+    /// What a living reservation still holds.
+    [[nodiscard]] int64_t promised_bytes() const {
+        return pool_->promised_pages(*promise_) * kPageBytes;
     }
 
     /// Counts bytes that hold keys and values outside the pages, in whole pages.

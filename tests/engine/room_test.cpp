@@ -111,6 +111,8 @@ TEST_F(Room, WhatIsAdmittedIsFinishedWithNoPageMore) {
                     ASSERT_NO_THROW(
                         static_cast<void>(engine.prefill_logits(*request.sequence, ids)));
                 }
+                // Nor what the prompts let go.
+                pool.promise(rest, pool.free_pages(), "what prompts let go");
                 for (int64_t t = 0; t < 40; ++t) {
                     for (const Request& request : requests) {
                         if (t >= request.tokens) continue;
@@ -128,6 +130,30 @@ TEST_F(Room, WhatIsAdmittedIsFinishedWithNoPageMore) {
         }
     }
     set_num_threads(threads);
+}
+
+TEST_F(Room, PagesThatAPromptLetsGoAreStillReserved) {
+    const auto loaded = model();
+    CachePlan own = plan({"heavy_hitters", {{"recent", int64_t{30}}, {"heavy", int64_t{50}}}},
+                         PrefillAttention::kCompressed);
+    own.layers[1][1].policy = {};
+    Engine engine(loaded, own, {.prefill_chunk = 24, .num_sequences = 4});
+    const auto sequence = engine.new_sequence();
+    const auto prefill = [&](int64_t tokens) {
+        static_cast<void>(
+            engine.prefill_logits(*sequence, std::vector<int32_t>(static_cast<size_t>(tokens), 7)));
+    };
+    prefill(200);
+    // Long decoding takes more than the prompt and the snapshot of what was before it.
+    const Reservation room = engine.reserve(*sequence, 60, 700);
+    PagePool& pool = sequence->pool();
+    PagePromise rest;
+    pool.promise(rest, pool.free_pages(), "the rest");
+    prefill(60);
+    pool.promise(rest, pool.free_pages(), "what the prompt let go");
+    for (int i = 0; i < 700; ++i)
+        ASSERT_NO_THROW(static_cast<void>(engine.decode(*sequence, i % kVocab))) << i;
+    pool.end_promise(rest);
 }
 
 TEST_F(Room, TwoRequestsAreNotAdmittedAgainstTheSamePages) {
