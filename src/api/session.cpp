@@ -1,5 +1,6 @@
 #include "lowkey/session.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "api/access.h"
@@ -23,6 +24,20 @@ struct Session::Impl {
 
     void check_room(int64_t prompt_tokens, int64_t new_tokens) const {
         engine->check_request(*sequence, prompt_tokens + (pending ? 1 : 0), new_tokens);
+    }
+    /// What `run` returns, which writes these tokens. What it wrote stays in the list also when it
+    /// fails.
+    template <class Run>
+    std::vector<float> record(std::span<const int32_t> added, Run run) {
+        const size_t before = tokens.size();
+        tokens.insert(tokens.end(), added.begin(), added.end());
+        try {
+            return run();
+        } catch (...) {
+            const auto written = static_cast<size_t>(sequence->num_tokens());
+            tokens.resize(std::min(tokens.size(), std::max(before, written)));
+            throw;
+        }
     }
     /// Before more tokens come; room for it was checked.
     void write_pending() {
@@ -72,18 +87,16 @@ std::vector<float> Session::prefill(std::span<const int32_t> tokens) {
     check_ids(impl_->model, tokens);
     check_room(std::ssize(tokens), 0);
     impl_->write_pending();
-    auto logits = to_vector(impl_->engine->prefill_logits(*impl_->sequence, tokens));
-    impl_->tokens.insert(impl_->tokens.end(), tokens.begin(), tokens.end());
-    return logits;
+    return impl_->record(
+        tokens, [&] { return to_vector(impl_->engine->prefill_logits(*impl_->sequence, tokens)); });
 }
 
 std::vector<float> Session::decode(int32_t token) {
     check_ids(impl_->model, {&token, 1});
     check_room(0, 1);
     impl_->write_pending();
-    auto logits = to_vector(impl_->engine->decode(*impl_->sequence, token));
-    impl_->tokens.push_back(token);
-    return logits;
+    return impl_->record({&token, 1},
+                         [&] { return to_vector(impl_->engine->decode(*impl_->sequence, token)); });
 }
 
 Generation Session::generate(std::string_view prompt, const GenerationOptions& options) {

@@ -1,7 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <chrono>
-#include <system_error>
+#include <exception>
 
 namespace lowkey {
 namespace {
@@ -86,8 +86,8 @@ void ThreadPool::start_workers(int count) {
             // The process may end while they sleep.
             std::thread([this, thread = num_workers_ + 1] { work(thread); }).detach();
             ++num_workers_;
-        } catch (const std::system_error&) {
-            may_start_ = false;  // a limit on processes; those that there are do the work
+        } catch (const std::exception&) {
+            may_start_ = false;  // too many processes, or no memory; those that there are do it
         }
     }
 }

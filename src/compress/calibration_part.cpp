@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -19,7 +20,8 @@ constexpr auto kInterval = std::chrono::seconds(30);
 
 CalibrationPart::CalibrationPart(std::string path, std::string key, const Model& model)
     : path_(std::move(path)), key_(std::move(key)) {
-    if (!std::filesystem::exists(path_)) return;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path_, ignored)) return;
     const SafetensorsFile file(path_);
     const auto text = file.metadata().find(kMetadataKey);
     if (text == file.metadata().end()) {
