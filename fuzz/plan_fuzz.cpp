@@ -1,6 +1,7 @@
-// Any plan file is either refused with an Error or has bytes, prints, can be composed and drawn, and,
-// where it fits a model, runs: prompts, decoding and forks. Since few mutations keep a safetensors header right,
-// the input is also tried as the plan's JSON in the metadata of a file with two small bases.
+// Any plan file is either refused with an Error or has bytes, prints, can be summarized and
+// composed, and, where it fits a model, runs: prompts, decoding and forks. Since few mutations keep
+// a safetensors header right, the input is also tried as the plan's JSON in the metadata of a file
+// with two small bases.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,7 +23,7 @@ namespace {
 
 constexpr int64_t kHeadDim = 8;
 
-/// With windows in all heads that say nothing of their own.
+/// The same with windows instead of what its heads say.
 lowkey::PlanFile windows_for(const lowkey::PlanFile& plan) {
     lowkey::PlanFile windows = plan;
     for (auto& layer : windows.plan.layers) {
@@ -38,7 +39,7 @@ void run(const lowkey::CachePlan& plan) {
     lowkey::Engine engine(lowkey::fuzz::tiny_model(), plan,
                           {.prefill_chunk = 16, .num_sequences = 2});
     const auto sequence = engine.new_sequence();
-    std::vector<int32_t> prompt(40, 3);
+    const std::vector<int32_t> prompt(40, 3);
     for (int step = 0; step < 2; ++step)
         static_cast<void>(engine.prefill_logits(*sequence, prompt));
     const auto fork = sequence->fork();

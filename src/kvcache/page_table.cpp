@@ -77,9 +77,7 @@ void PageTable::truncate(int64_t size) noexcept {
 
 void PageTable::give_back(PagePromise& promise) noexcept {
     LOWKEY_CHECK(!in_step_);
-    for (Entry& entry : entries_) {
-        if (entry.ref) entry.ref.give_back(promise);
-    }
+    for (Entry& entry : entries_) entry.ref.give_back(promise);
     entries_.clear();
     num_pages_ = 0;
 }
