@@ -89,7 +89,7 @@ void Engine::check_request(const SequenceCache& sequence, int64_t prompt_tokens,
 }
 
 void Engine::prefill(SequenceCache& sequence, std::span<const int32_t> tokens,
-                     const HiddenSink& sink, const std::function<void()>& between_chunks) {
+                     const HiddenSink& sink, const std::function<bool()>& should_stop) {
     const auto count = static_cast<int64_t>(tokens.size());
     if (count == 0) return;
     const Reservation room = reserve(sequence, count, 0);
@@ -98,13 +98,9 @@ void Engine::prefill(SequenceCache& sequence, std::span<const int32_t> tokens,
     const int64_t chunk = attends_exactly() ? count : options_.prefill_chunk;
     PromptStart start(sequence, count > chunk);
     for (int64_t t = 0; t < count; t += chunk) {
-        if (t > 0 && between_chunks) {
-            try {
-                between_chunks();
-            } catch (...) {
-                start.keep();
-                throw;
-            }
+        if (t > 0 && should_stop && should_stop()) {
+            start.keep();
+            throw PromptStopped();
         }
         const int64_t n = std::min(chunk, count - t);
         const SequenceInput input{&sequence,
@@ -129,7 +125,7 @@ Tensor Engine::decode(SequenceCache& sequence, int32_t token) {
 }
 
 Tensor Engine::prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens,
-                              const std::function<void()>& between_chunks) {
+                              const std::function<bool()>& should_stop) {
     if (tokens.empty()) throw UsageError("the prompt is empty", "", "give at least one token");
     Tensor logits(DType::kF32, {model_->config().vocab_size});
     const auto last = static_cast<int64_t>(tokens.size()) - 1;
@@ -137,7 +133,7 @@ Tensor Engine::prefill_logits(SequenceCache& sequence, std::span<const int32_t> 
         if (first + n - 1 != last) return;
         model_->logits(hidden + (n - 1) * model_->config().hidden_size, 1, logits.f32().data());
     };
-    prefill(sequence, tokens, sink, between_chunks);
+    prefill(sequence, tokens, sink, should_stop);
     return logits;
 }
 

@@ -28,6 +28,9 @@ struct EngineOptions {
 /// system: those of a whole chunk are more than decoding needs again.
 void release_prompt_buffers(int64_t num_tokens, const EngineOptions& options);
 
+/// A prompt ended between two of its chunks, because that was asked for.
+struct PromptStopped {};
+
 /// What a sequence was before a prompt of several passes: unless kept, all of them are undone when
 /// this ends.
 class PromptStart {
@@ -76,15 +79,15 @@ public:
                        int64_t new_tokens) const;
     /// Appends a prompt in chunks. Where the plan attends to prompts exactly, a layer takes all
     /// chunks before the next layer does, and the hidden states of the whole prompt are held.
-    /// Whatever it or `sink` throws leaves the sequence as it was; `between_chunks` may throw to
-    /// give up, and the sequence then holds the chunks so far.
+    /// Whatever it, `sink` or `should_stop` throws leaves the sequence as it was. `should_stop` is
+    /// asked between chunks: true throws PromptStopped, and the sequence holds the chunks so far.
     void prefill(SequenceCache& sequence, std::span<const int32_t> tokens, const HiddenSink& sink,
-                 const std::function<void()>& between_chunks = {});
+                 const std::function<bool()>& should_stop = {});
     /// Appends one token, or nothing when it throws; returns logits [vocab_size].
     Tensor decode(SequenceCache& sequence, int32_t token);
     /// prefill() that returns the logits [vocab_size] after the last token.
     Tensor prefill_logits(SequenceCache& sequence, std::span<const int32_t> tokens,
-                          const std::function<void()>& between_chunks = {});
+                          const std::function<bool()>& should_stop = {});
 
     /// What a sequence takes; the peak is the pool's since reset_peak().
     [[nodiscard]] CacheUsage usage(const SequenceCache& sequence) const;

@@ -53,20 +53,14 @@ private:
     std::string text_;
 };
 
-/// should_stop() said so between two chunks of the prompt.
-struct Interrupted {};
-
 /// Runs the prompt; nothing when it was interrupted.
 std::optional<Tensor> run_prompt(Engine& engine, SequenceCache& sequence,
                                  std::span<const int32_t> prompt,
                                  const std::function<bool()>& should_stop) {
-    const auto check = [&] {
-        if (should_stop && should_stop()) throw Interrupted();
-    };
+    if (should_stop && should_stop()) return std::nullopt;
     try {
-        check();
-        return engine.prefill_logits(sequence, prompt, check);
-    } catch (const Interrupted&) {
+        return engine.prefill_logits(sequence, prompt, should_stop);
+    } catch (const PromptStopped&) {
         return std::nullopt;
     }
 }
@@ -125,6 +119,7 @@ Generation generate(Engine& engine, SequenceCache& sequence, const Tokenizer* to
 
     std::vector<int32_t> own;
     std::vector<int32_t>& tokens = options.tokens != nullptr ? *options.tokens : own;
+    tokens.reserve(tokens.size() + prompt.size() + static_cast<size_t>(limit));
     const int64_t before = sequence.num_tokens();
     auto start = Clock::now();
     std::optional<Tensor> logits = run_prompt(engine, sequence, prompt, options.should_stop);

@@ -253,6 +253,22 @@ TEST_F(ApiSession, ACallbackThatThrowsEndsTheGeneration) {
     EXPECT_NO_THROW(static_cast<void>(session.generate(" and the sea", {.max_new_tokens = 2})));
 }
 
+TEST_F(ApiSession, ACallbackThatThrowsWithinAPromptLeavesNothingOfIt) {
+    api::Session session(tiny_, {.prefill_chunk = 2});
+    static_cast<void>(session.prefill(some_ids(3)));
+    int64_t asked = 0;
+    const auto throws = [&]() -> bool {
+        if (++asked == 3) throw 1;
+        return false;
+    };
+    EXPECT_THROW(static_cast<void>(session.generate(some_ids(8), {.should_stop = throws})), int);
+    EXPECT_EQ(session.num_tokens(), 3);
+    // One that says stop keeps what there is.
+    asked = 0;
+    static_cast<void>(session.generate(some_ids(8), {.should_stop = [&] { return ++asked == 3; }}));
+    EXPECT_EQ(session.num_tokens(), 3 + 4);
+}
+
 TEST_F(ApiSession, StopsWhenAsked) {
     api::Session session(tiny_);
     int64_t asked = 0;
