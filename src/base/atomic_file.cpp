@@ -44,6 +44,11 @@ Place look_at(const std::string& path) {
             .mode = info.st_mode & kPermissions};
 }
 
+/// What is open already may be written whoever its owner is.
+bool may_write(const std::string& path) {
+    return descriptor_of(path).has_value() || access(path.c_str(), W_OK) == 0;
+}
+
 /// The file at the end of all links, which need not exist; the path itself where there is none.
 std::string behind_links(const std::string& path) {
     constexpr int kMostLinks = 40;  // as the system allows
@@ -71,7 +76,7 @@ bool sync_folder(const std::string& path) {
 
 AtomicFile::AtomicFile(const std::string& path) : path_(path) {
     const Place place = look_at(path);
-    if (place.exists && access(path.c_str(), W_OK) != 0) fail("cannot write file");
+    if (place.exists && !may_write(path)) fail("cannot write file");
     if (place.exists && !place.regular) {
         const auto stream = descriptor_of(path);
         file_ = Descriptor(stream ? fcntl(*stream, F_DUPFD_CLOEXEC, 0)
@@ -131,7 +136,7 @@ void check_writable(const std::string& path) {
     const Place place = look_at(path);
     if (!place.exists || place.regular) {
         const AtomicFile probe(path);
-    } else if (access(path.c_str(), W_OK) != 0) {
+    } else if (!may_write(path)) {
         throw FileError("cannot write file", path + " (" + std::strerror(errno) + ")",
                         "check its permissions");
     }

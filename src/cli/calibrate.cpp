@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <span>
 
 #include "base/error.h"
@@ -65,7 +66,7 @@ void run(Options& options) {
     }
     std::vector<std::string> reads = options.text;
     reads.push_back(options.ids);
-    check_files(options, {.reads = reads, .writes = {options.output}});
+    check_files(options, {.reads = reads, .writes = {options.output, part_of(options.output)}});
     const auto model = load_model(options);
     std::vector<std::vector<int32_t>> sequences;
     int32_t start = 0;
@@ -81,11 +82,13 @@ void run(Options& options) {
         settings["source"] = "text";
     }
     // What is not finished stays beside the output: the same command goes on from there.
-    CalibrationPart part(options.output + ".part", part_key(*model, options, sequences, start),
-                         *model);
+    std::optional<CalibrationPart> part;
+    if (const std::string path = part_of(options.output); !path.empty())
+        part.emplace(path, part_key(*model, options, sequences, start), *model);
     const Interrupt interrupt;
-    CalibrationOptions how{
-        .first_tokens = options.first_tokens, .part = &part, .should_stop = Interrupt::pressed};
+    CalibrationOptions how{.first_tokens = options.first_tokens,
+                           .part = part ? &*part : nullptr,
+                           .should_stop = Interrupt::pressed};
     if (!options.kv_budget.empty()) how.kv_budget_bytes = parse_bytes(options.kv_budget);
     const auto begin = std::chrono::steady_clock::now();
     if (options.self > 0) {
@@ -100,7 +103,7 @@ void run(Options& options) {
     settings["dtype"] = options.dtype;
     stats.settings = settings;
     write_stats(options.output, stats);
-    part.remove();
+    if (part) part->remove();
     if (options.json) {
         print_json({{"sequences", stats.ids.size()},
                     {"length", stats.length},

@@ -7,6 +7,7 @@
 #include <array>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -138,5 +139,7 @@ void check_files(const CommonOptions& options, const CommandFiles& files) {
         if (!once) throw UsageError("two results would be one file", path, kRemedy);
     }
 }
+
+std::string part_of(const std::string& output) { return is_stream(output) ? "" : output + ".part"; }
 
 }  // namespace lowkey::cli

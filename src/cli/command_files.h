@@ -21,4 +21,8 @@ struct CommandFiles {
 /// What is no regular file is written into and endangers nothing.
 void check_files(const CommonOptions& options, const CommandFiles& files);
 
+/// Where an unfinished result stays until it is written to `output`; empty for devices and pipes,
+/// beside which nothing belongs.
+std::string part_of(const std::string& output);
+
 }  // namespace lowkey::cli

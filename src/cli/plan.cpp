@@ -92,9 +92,6 @@ struct Options : CommonOptions {
     SettingFlags settings;
 };
 
-/// Where measurements are kept until the plan is written.
-std::string part_of(const std::string& output) { return output + ".part"; }
-
 std::optional<PrefillAttention> asked_mode(const Options& options) {
     if (options.prefill_attention == "exact") return PrefillAttention::kExact;
     if (options.prefill_attention == "compressed") return PrefillAttention::kCompressed;
@@ -169,7 +166,7 @@ void run(Options& options) {
     find_model(options, options.compose, 2);
     std::vector<std::string> reads = options.compose;
     reads.insert(reads.end(), {options.stats, options.ids});
-    check_files(options, {.reads = reads, .writes = {options.output}});
+    check_files(options, {.reads = reads, .writes = {options.output, part_of(options.output)}});
     if (options.method.empty() == options.compose.empty()) {
         throw UsageError("give either --method or --compose", "plan",
                          "--method razor makes a plan, --compose A.plan B.plan joins two");

@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -95,6 +97,8 @@ void MeasurementJournal::write(const std::string& text) const {
 }
 
 void MeasurementJournal::remove(const std::string& path) {
+    std::error_code ignored;
+    if (!std::filesystem::is_regular_file(path, ignored)) return;
     std::string begin(sizeof(kBegin) - 1, '\0');
     std::ifstream in(path, std::ios::binary);
     if (in.read(begin.data(), std::ssize(begin)) && begin == kBegin) unlink(path.c_str());

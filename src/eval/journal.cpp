@@ -79,7 +79,7 @@ Journal::Journal(const std::string& path, const json& settings) : path_(path) {
         if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
             throw UsageError("another evaluation is writing this file", path, kRemedy);
         }
-        read(settings);
+        read(json::parse(to_line(settings)));  // as the file says it, where it is not UTF-8
     } catch (...) {
         close(fd_);
         throw;

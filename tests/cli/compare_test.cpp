@@ -108,6 +108,15 @@ TEST_F(Compare, AKilledRunGoesOnAndEndsTheSame) {
                 AllOf(HasSubstr("other settings"), HasSubstr("seed is 0 there, now 5")));
 }
 
+TEST_F(Compare, APromptThatIsNoUtf8GoesOnToo) {
+    const auto with_prompt = [&](const std::string& prompt) {
+        return command({"--no-speed", "--resume", path("j.jsonl"), "--prompt", prompt});
+    };
+    const json first = json_of(with_prompt("a\xff"));
+    EXPECT_EQ(json_of(with_prompt("a\xff")), first);
+    EXPECT_THAT(refusal(with_prompt("b\xff"), 2), HasSubstr("other settings"));
+}
+
 TEST_F(Compare, CtrlCLeavesNoReport) {
     std::vector<std::string> slow =
         with("--trials", "1000", {"--no-speed", "--resume", path("j.jsonl")});

@@ -1,7 +1,9 @@
 // No result takes the place of what it is made of: every command, every output, every input.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -140,6 +142,23 @@ TEST_F(Outputs, MayGoIntoDevicesPipesAndLinks) {
     EXPECT_EQ(run(plan + Command{path("link.plan")}).exit_code, 0);
     EXPECT_TRUE(fs::is_symlink(path("link.plan")));
     EXPECT_EQ(read("target.plan"), piped.out);
+}
+
+TEST_F(Outputs, NothingIsLeftBesideDevicesAndPipes) {
+    const Command calibrate = {"calibrate", "small", "--ids", ids_, "-o"};
+    const std::string pipe = path("pipe");
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    ASSERT_EQ(::mkfifo(path("waits.part").c_str(), 0600), 0);
+    const int both_ends = ::open(pipe.c_str(), O_RDWR | O_NONBLOCK);
+    ASSERT_GE(both_ends, 0);
+    EXPECT_EQ(run({"plan", "small", "--method", "full", "-o", pipe}).exit_code, 0);
+    ::close(both_ends);
+    EXPECT_FALSE(fs::exists(pipe + ".part"));
+    EXPECT_EQ(run(calibrate + Command{"/dev/null"}).exit_code, 0);
+    EXPECT_FALSE(fs::exists("/dev/null.part"));
+    // A journal's name that something else has is left alone, and waited for by nobody.
+    EXPECT_EQ(run({"plan", "small", "--method", "full", "-o", path("waits")}).exit_code, 0);
+    EXPECT_TRUE(fs::exists(path("waits.part")));
 }
 
 TEST_F(Outputs, InputsThatWouldWaitAreRefused) {
