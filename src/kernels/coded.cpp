@@ -7,29 +7,35 @@
 namespace lowkey {
 namespace {
 
-// Lloyd-Max levels of the unit Gaussian · 127 / the largest of them, rounded.
-constexpr std::array<int8_t, 2> kLevels1 = {-127, 127};
-constexpr std::array<int8_t, 4> kLevels2 = {-127, -38, 38, 127};
-constexpr std::array<int8_t, 8> kLevels3 = {-127, -79, -45, -14, 14, 45, 79, 127};
-constexpr std::array<int8_t, 16> kLevels4 = {-127, -96, -75, -58, -44, -31, -18, -6,
-                                             6,    18,  31,  44,  58,  75,  96,  127};
-constexpr std::array<int8_t, 32> kLevels5 = {
-    -127, -105, -90, -79, -70, -61, -54, -47, -41, -35, -29, -24, -18, -13, -8,  -3,
-    3,    8,    13,  18,  24,  29,  35,  41,  47,  54,  61,  70,  79,  90,  105, 127};
-
-template <int kWidth>
-constexpr std::array<int8_t, 1 << kWidth> even_levels() {
-    constexpr int kCodes = 1 << kWidth;
-    std::array<int8_t, kCodes> levels{};
-    for (int code = 0; code < kCodes; ++code) {
-        levels[static_cast<size_t>(code)] =
-            static_cast<int8_t>(kWidth == 8 ? code - 128 : 2 * code + 1 - kCodes);
+constexpr CodedTables make_tables() {
+    CodedTables tables = {
+        // Lloyd-Max levels of the unit Gaussian · 127 / the largest of them, rounded.
+        .levels = {{-127, 127},
+                   {-127, -38, 38, 127},
+                   {-127, -79, -45, -14, 14, 45, 79, 127},
+                   {-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127},
+                   {-127, -105, -90, -79, -70, -61, -54, -47, -41, -35, -29,
+                    -24,  -18,  -13, -8,  -3,  3,   8,   13,  18,  24,  29,
+                    35,   41,   47,  54,  61,  70,  79,  90,  105, 127}},
+        .scales = {0.35355338f, 0.4204482f, 0.5f, 0.59460354f, 0.70710677f, 0.8408964f, 1.0f,
+                   1.1892071f, 1.4142135f, 1.6817929f, 2.0f, 2.3784142f, 2.828427f, 3.3635857f,
+                   4.0f, 4.7568283f},
+    };
+    for (int width = 6; width <= kMaxWidth; ++width) {
+        const int codes = 1 << width;
+        for (int code = 0; code < codes; ++code) {
+            tables.levels[width - 1][code] =
+                static_cast<int8_t>(width == 8 ? code - 128 : 2 * code + 1 - codes);
+        }
     }
-    return levels;
+    return tables;
 }
-constexpr auto kLevels6 = even_levels<6>();
-constexpr auto kLevels7 = even_levels<7>();
-constexpr auto kLevels8 = even_levels<8>();
+
+}  // namespace
+
+constexpr CodedTables kCodedTables = make_tables();
+
+namespace {
 
 // 127 over the largest level of the unit Gaussian's quantizer; above 5 bits, where its squared error
 // on these levels, relative to its variance, is least.
@@ -37,10 +43,7 @@ constexpr std::array<float, kMaxWidth> kSigmas = {159.170895f, 84.0827062f, 59.0
                                                   46.4760612f, 38.9483039f, 19.2191239f,
                                                   35.1693673f, 32.5038566f};
 
-// 2^(k / 4) and what lies halfway, by ratio, to the next.
-constexpr std::array<float, kNumScales> kScales = {
-    0.35355338f, 0.4204482f, 0.5f, 0.59460354f, 0.70710677f, 0.8408964f, 1.0f, 1.1892071f,
-    1.4142135f,  1.6817929f, 2.0f, 2.3784142f,  2.828427f,   3.3635857f, 4.0f, 4.7568283f};
+// What lies halfway, by ratio, between a token's scale and the next.
 constexpr std::array<float, kNumScales - 1> kScaleBounds = {
     0.3855527f,  0.45850202f, 0.5452539f, 0.6484198f, 0.7711054f,
     0.91700405f, 1.0905077f,  1.2968396f, 1.5422108f, 1.8340081f,
@@ -49,10 +52,11 @@ constexpr int kScaleOfOne = 6;
 
 /// Codes of 8 numbers: how many of the bounds between levels lie below each. No branch and no table
 /// look-up, so that it is compiled to vector instructions.
-template <size_t kCodes>
-void count_bounds(const std::array<int8_t, kCodes>& levels, const float* x, uint8_t* codes) {
+template <int kWidth>
+void count_bounds(const float* x, uint8_t* codes) {
+    constexpr auto& levels = kCodedTables.levels[kWidth - 1];
     std::array<int32_t, kRunCoords> count{};
-    for (size_t i = 0; i + 1 < kCodes; ++i) {
+    for (int i = 0; i + 1 < 1 << kWidth; ++i) {
         const float bound = 0.5f * static_cast<float>(levels[i] + levels[i + 1]);
         for (size_t c = 0; c < kRunCoords; ++c) count[c] += x[c] > bound ? 1 : 0;
     }
@@ -78,15 +82,15 @@ void round_even(float step, float over, int32_t code_of_zero, int32_t last, cons
 void encode_run(int width, const float* x, uint8_t* codes) {
     switch (width) {
         case 1:
-            return count_bounds(kLevels1, x, codes);
+            return count_bounds<1>(x, codes);
         case 2:
-            return count_bounds(kLevels2, x, codes);
+            return count_bounds<2>(x, codes);
         case 3:
-            return count_bounds(kLevels3, x, codes);
+            return count_bounds<3>(x, codes);
         case 4:
-            return count_bounds(kLevels4, x, codes);
+            return count_bounds<4>(x, codes);
         case 5:
-            return count_bounds(kLevels5, x, codes);
+            return count_bounds<5>(x, codes);
         case 6:
             return round_even(2, 0, 31, 63, x, codes);
         case 7:
@@ -176,24 +180,7 @@ int read_token(const CodedShape& shape, const std::byte* tile, int t, uint8_t* c
 }  // namespace
 
 std::span<const int8_t> coded_levels(int width) {
-    switch (width) {
-        case 1:
-            return kLevels1;
-        case 2:
-            return kLevels2;
-        case 3:
-            return kLevels3;
-        case 4:
-            return kLevels4;
-        case 5:
-            return kLevels5;
-        case 6:
-            return kLevels6;
-        case 7:
-            return kLevels7;
-        default:
-            return kLevels8;
-    }
+    return std::span(kCodedTables.levels[width - 1]).first(size_t{1} << width);
 }
 
 float coded_sigma(int width) { return kSigmas[static_cast<size_t>(width - 1)]; }
@@ -206,7 +193,7 @@ uint8_t coded_nearest(int width, float x) {
     return codes[0];
 }
 
-float coded_scale(int nibble) { return kScales[static_cast<size_t>(nibble)]; }
+float coded_scale(int nibble) { return kCodedTables.scales[nibble]; }
 
 int coded_nearest_scale(float x) {
     int nibble = 0;

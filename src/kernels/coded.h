@@ -27,6 +27,13 @@ inline constexpr int kMaxWidth = 8;    // bits
 inline constexpr int kScaleBytes = 8;  // of a tile whose tokens have scales
 inline constexpr int kNumScales = 16;
 
+/// The constants of the format as kernels read them.
+struct CodedTables {
+    alignas(64) int8_t levels[kMaxWidth][1 << kMaxWidth];  // [width - 1][code]
+    alignas(64) float scales[kNumScales];                  // [nibble]: 2^((nibble - 6) / 4)
+};
+extern const CodedTables kCodedTables;
+
 /// Levels of a width's codes [2^width], ascending, in whole numbers from -128 to 127, constants of
 /// the format. Widths 1 to 5: the Lloyd-Max quantizer of a Gaussian, its largest level 127, rounded.
 /// Above, even ones: 2 · code - 63 (6 bits), 2 · code - 127 (7), code - 128 (8).

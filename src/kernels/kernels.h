@@ -1,11 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace lowkey {
+
+struct CodedShape;
 
 /// Tokens of one tile: the unit in which the cache stores vectors and the kernels read them.
 inline constexpr int kTileTokens = 16;
@@ -65,6 +68,24 @@ struct KernelTable {
                     float* acc, int64_t acc_stride) noexcept;
     void (*sum_bf16)(const float* p, int64_t p_stride, int64_t rows, int64_t dim, Tiles tiles,
                      float* acc, int64_t acc_stride) noexcept;
+
+    /// Bytes of a query prepared for tiles of coded keys (coded.h), a multiple of 64.
+    int64_t (*coded_query_bytes)(const CodedShape& shape) noexcept;
+    /// Prepares queries [rows], one after another: the weights [rows, 8 · (its runs)] of a band's
+    /// coordinates, rows `stride` apart, and a number that is added to every score [rows] (null:
+    /// none). Bands are prepared one by one, in any order, and again; each leaves others as they
+    /// are.
+    void (*prepare_coded)(const CodedShape& shape, int64_t band, const float* weights,
+                          int64_t stride, const float* bias, int64_t rows,
+                          std::byte* prepared) noexcept;
+    /// out[i, 16 · tile + t] = scale(t) · Σ_j weight[i, j] · level j of key t + Σ_bands bias[i].
+    /// What is in slots without a token gives finite numbers.
+    void (*score_coded)(const CodedShape& shape, const std::byte* prepared, int64_t rows,
+                        Tiles tiles, float* out, int64_t out_stride) noexcept;
+    /// acc[i, j] += Σ_t p[i, t] · scale(t) · level j of value t; p >= 0 is 0 where a tile holds no
+    /// token, whatever its bytes are there.
+    void (*sum_coded)(const CodedShape& shape, const float* p, int64_t p_stride, int64_t rows,
+                      Tiles tiles, float* acc, int64_t acc_stride) noexcept;
 
     /// Largest of n > 0 numbers.
     float (*max)(const float* x, int64_t n) noexcept;

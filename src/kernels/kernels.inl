@@ -1,12 +1,14 @@
 // The kernels, written once on the vectors of vec.h. A translation unit defines LOWKEY_KERNEL_ISA
 // (a namespace and the table's name) and LOWKEY_VEC_BYTES and includes this file.
 
+#include <cstddef>
 #include <cstdint>
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
+#include "kernels/coded.h"
 #include "kernels/kernels.h"
 
 // No std containers or algorithms here: their inline functions would be compiled for this
@@ -149,6 +151,8 @@ void gemv_packed_bf16(const uint16_t* w, int64_t num_blocks, int64_t block_strid
 #include "kernels/softmax.inl"
 #include "kernels/sum_tiles.inl"
 
+#include "kernels/coded.inl"
+
 // ---- sums ----
 
 /// Σ fn(x[i]) over vectors of doubles; what does not fill four of them comes one by one.
@@ -280,6 +284,10 @@ const KernelTable kTable = {
     .score_bf16 = score_bf16,
     .sum_f32 = sum_f32,
     .sum_bf16 = sum_bf16,
+    .coded_query_bytes = coded_query_bytes,
+    .prepare_coded = prepare_coded,
+    .score_coded = score_coded,
+    .sum_coded = sum_coded,
     .max = max,
     .exp_sum = exp_sum,
     .online_softmax = online_softmax,
