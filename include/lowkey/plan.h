@@ -36,15 +36,28 @@ private:
     std::shared_ptr<const Tensor> tensor_;
 };
 
-/// How a token's key or value is written: a codec's name, its settings and matrices.
-///   dense     as it is. Setting `dtype`: "bf16" or "f32" (that of the model unless given).
-///   low_rank  x as rank coordinates c = x · `encode`, standing for c · `decode`; the matrices are
-///             [head_dim, rank] and [rank, head_dim]. Settings: `dtype` as above; of keys also
-///             `space`: "after_rotation" (unless given) or "before_rotation".
-struct CodecSpec {
-    std::string name = "dense";
+/// A map or a store of a codec: its name, its settings and matrices.
+struct CodecPart {
+    std::string name;
     Settings settings = {};
     std::map<std::string, Matrix> matrices = {};
+};
+
+/// How a token's key or value is written: the map turns the vector into coordinates, the store
+/// writes those. Maps:
+///   identity  the vector's own numbers.
+///   linear    rank coordinates c = (x - `mean`) · `encode`, standing for c · `decode` + `mean`; the
+///             matrices are [head_dim, rank], [rank, head_dim] and [1, head_dim]; without `mean` it
+///             is 0. Of keys, the setting `space` says which are projected: "after_rotation"
+///             (unless given), "before_rotation", or "in_block": rotated by their position within
+///             a block of `slow_span` tokens (128), the `fast_planes` (0) rotary planes that turn
+///             fastest within blocks of `fast_span` tokens (16); the first `fast_coordinates` (0)
+///             coordinates are of the latter.
+/// Stores:
+///   float     as they are. Setting `dtype`: "bf16" or "f32" (that of the model unless given).
+struct CodecSpec {
+    CodecPart map = {"identity"};
+    CodecPart store = {"float"};
 };
 
 /// What one KV head remembers: which tokens × how their keys and values are written.
@@ -54,6 +67,9 @@ struct HeadPlan {
     CodecSpec value = {};
     /// The first so many tokens of a sequence are kept dense, whatever else is done: 0 to 64.
     int64_t exact_sinks = 0;
+    /// A query sees so many newest tokens dense, its own among them: 0 to 4096. Not for heads that
+    /// select.
+    int64_t exact_recent = 0;
 };
 
 /// Bytes of a sequence's cache.

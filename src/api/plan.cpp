@@ -11,17 +11,25 @@
 namespace lowkey::api {
 namespace {
 
-CodecSpec to_public(const lowkey::CodecSpec& spec) {
-    CodecSpec out{spec.name, spec.settings, {}};
-    for (const auto& [name, tensor] : spec.tensors)
+CodecPart to_public(const lowkey::CodecPart& part) {
+    CodecPart out{part.name, part.settings, {}};
+    for (const auto& [name, tensor] : part.tensors)
         out.matrices.emplace(name, Access::matrix(tensor));
     return out;
 }
 
-lowkey::CodecSpec from_public(const CodecSpec& spec) {
-    lowkey::CodecSpec out{spec.name, spec.settings, {}};
-    for (const auto& [name, matrix] : spec.matrices) out.tensors[name] = Access::tensor(matrix);
+lowkey::CodecPart from_public(const CodecPart& part) {
+    lowkey::CodecPart out{part.name, part.settings, {}};
+    for (const auto& [name, matrix] : part.matrices) out.tensors[name] = Access::tensor(matrix);
     return out;
+}
+
+CodecSpec to_public(const lowkey::CodecSpec& spec) {
+    return {to_public(spec.map), to_public(spec.store)};
+}
+
+lowkey::CodecSpec from_public(const CodecSpec& spec) {
+    return {from_public(spec.map), from_public(spec.store)};
 }
 
 /// The entry of a head in a plan or a const one.
@@ -114,12 +122,14 @@ int64_t Plan::head_dim() const { return impl_->file.head_dim; }
 
 HeadPlan Plan::head(int64_t layer, int64_t kv_head) const {
     const lowkey::HeadPlan& head = entry(impl_->file, layer, kv_head);
-    return {head.policy, to_public(head.key), to_public(head.value), head.exact_sinks};
+    return {head.policy, to_public(head.key), to_public(head.value), head.exact_sinks,
+            head.exact_recent};
 }
 
 void Plan::set_head(int64_t layer, int64_t kv_head, const HeadPlan& head) {
     entry(impl_->file, layer, kv_head) = {head.policy, from_public(head.key),
-                                          from_public(head.value), head.exact_sinks};
+                                          from_public(head.value), head.exact_sinks,
+                                          head.exact_recent};
     forget_measured(impl_->file);
 }
 

@@ -54,8 +54,8 @@ const float* gather_queries(const QueryBlock& block, float scale, Scratch& scrat
 }
 
 /// A block's queries [rows, q_dim] as the tokens of a segment see them, in its codec's space.
-const float* prepare_queries(const QueryBlock& block, const SegmentView& segment, const float* q,
-                             Scratch& scratch) {
+const std::byte* prepare_queries(const QueryBlock& block, const SegmentView& segment,
+                                 const float* q, Scratch& scratch) {
     const AttentionTask& task = *block.task;
     const int64_t rows = block.rows();
     float* moved = nullptr;
@@ -77,7 +77,8 @@ const float* prepare_queries(const QueryBlock& block, const SegmentView& segment
         }
     }
     const KeyCodec& key = *segment.layout().key;
-    float* prepared = scratch.floats(kPrepared, rows * key.query_dim());
+    auto* prepared =
+        reinterpret_cast<std::byte*>(scratch.floats(kPrepared, (rows * key.query_bytes() + 3) / 4));
     key.prepare_queries(moved == nullptr ? q : moved, rows, prepared);
     return prepared;
 }
@@ -178,7 +179,7 @@ void attend_part(const Part& part, std::span<const PageView> pages, const PageVi
             {memory + state_floats(rows, sum_dim), static_cast<size_t>(rows * state.dim)},
             state.dim};
         std::fill(finished.acc.begin(), finished.acc.end(), 0.0f);
-        value.finish(sums.acc.data(), rows, finished.acc.data(), scratch);
+        value.finish(sums.acc.data(), sums.sum.data(), rows, finished.acc.data());
         state.merge(finished);
     }
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "attention/attention.h"
@@ -11,9 +10,9 @@
 
 namespace lowkey {
 
-/// Scratch slots of attention; codecs use 0 and 1.
+/// Memory of a thread that attention uses beside codecs.
 enum AttentionSlot : size_t {
-    kPrepared = 2,
+    kPrepared = kFirstFreeScratch,
     kScores,
     kQueries,
     kMovedQueries,
@@ -35,18 +34,18 @@ struct SegmentView {
     const HeadCache* cache;
     int64_t index;  ///< of the segment
     [[nodiscard]] const SegmentLayout& layout() const { return cache->segment(index); }
-    [[nodiscard]] int64_t window() const { return cache->segment_window(index); }
+    [[nodiscard]] PositionRange seen(int64_t position) const {
+        return cache->seen(index, position);
+    }
 };
 
 /// Scores of one page for the rows of a block, whose queries are prepared.
 class PageScores {
 public:
-    PageScores(const QueryBlock& block, const SegmentView& segment, const float* prepared,
+    PageScores(const QueryBlock& block, const SegmentView& segment, const std::byte* prepared,
                float softcap, Scratch& scratch)
         : block_(block),
           segment_(segment),
-          window_(segment.window()),
-          first_seen_(segment.cache->first_seen(segment.index)),
           prepared_(prepared),
           softcap_(softcap),
           scratch_(scratch) {}
@@ -76,16 +75,16 @@ public:
         const AttentionTask& task = *block_.task;
         const int64_t group = task.group_size;
         const int64_t first_position = task.first_position + block_.begin;  // of row 0
-        // Tokens before the first stand before the page, tokens from the last on have it behind
-        // their window: neither sees any of it.
+        // Tokens before the first see nothing of the page yet, tokens from the last on no more.
         int64_t first_token = 0;
         int64_t last_token = block_.end - block_.begin;
         if (page.positions == nullptr) {
-            first_token = std::max<int64_t>(0, page.first_position - first_position);
-            if (window_ > 0) {
-                const int64_t reach = page.first_position + page.num_tokens - 1 + window_;
-                last_token = std::min(last_token, reach - first_position);
-            }
+            const auto sees = [&](int64_t token) {
+                const Visible visible = find_visible(page, first_position + token);
+                return visible.begin < visible.end;
+            };
+            while (first_token < last_token && !sees(first_token)) ++first_token;
+            while (last_token > first_token && !sees(last_token - 1)) --last_token;
         }
         Rows rows;
         rows.num_rows = (last_token - first_token) * group;
@@ -93,18 +92,14 @@ public:
         rows.first_row = first_token * group;
         // Tiles that lie after the last query are not scored.
         const int64_t last_position = first_position + last_token - 1;
-        const int64_t num_slots =
-            page.positions != nullptr
-                ? page.num_tokens
-                : std::min<int64_t>(page.num_tokens, last_position - page.first_position + 1);
+        const int64_t num_slots = find_visible(page, last_position).end;
         rows.num_tiles = (num_slots + kTileTokens - 1) / kTileTokens;
         rows.stride = rows.num_tiles * kTileTokens;
         const KeyCodec& key = *segment_.layout().key;
-        if (key.before_rotation()) fill_positions(page, rows.stride);
         rows.scores = scratch_.floats(kScores, rows.num_rows * rows.stride);
-        key.score(prepared_ + rows.first_row * key.query_dim(), rows.num_rows,
-                  {page.keys, rows.num_tiles, soon}, positions_.data(), rows.scores, rows.stride,
-                  scratch_);
+        key.score(prepared_ + rows.first_row * key.query_bytes(), rows.num_rows,
+                  {page.keys, rows.num_tiles, soon}, slot_positions(page, rows.stride), rows.scores,
+                  rows.stride, scratch_);
         if (all_see_all(page, first_position + first_token, last_position)) {
             if (softcap_ > 0) kernels().softcap(rows.scores, rows.num_rows * rows.stride, softcap_);
             for (int64_t r = 0; r < rows.num_rows && page.num_tokens < rows.stride; ++r) {
@@ -142,10 +137,9 @@ private:
     };
     [[nodiscard]] Visible find_visible(const PageView& page, int64_t position) const {
         if (page.positions != nullptr) return {0, page.num_tokens};
-        const int64_t own = position - page.first_position;
-        const int64_t own_first = window_ > 0 ? own - window_ + 1 : 0;
-        const int64_t begin = std::max({int64_t{0}, own_first, first_seen_ - page.first_position});
-        return {begin, std::min(page.num_tokens, own + 1)};
+        const PositionRange seen = segment_.seen(position);
+        return {std::max<int64_t>(0, seen.begin - page.first_position),
+                std::min(page.num_tokens, seen.end - page.first_position)};
     }
 
     /// Whether queries at positions from `first` to `last` see all tokens of the page, unbiased:
@@ -157,15 +151,15 @@ private:
         return early.begin <= 0 && late.begin <= 0 && early.end == page.num_tokens;
     }
 
-    void fill_positions(const PageView& page, int64_t count) {
+    /// Of `count` slots, those without a token at any position.
+    SlotPositions slot_positions(const PageView& page, int64_t count) {
+        SlotPositions at{.origin = page.origin, .first = page.first_position};
+        if (page.positions == nullptr) return at;
         positions_.resize(static_cast<size_t>(count));
-        if (page.positions == nullptr) {
-            std::iota(positions_.begin(), positions_.end(),
-                      static_cast<int32_t>(page.first_position));
-            return;
-        }
         std::copy_n(page.positions, page.num_tokens, positions_.begin());
         std::fill(positions_.begin() + page.num_tokens, positions_.end(), 0);
+        at.each = positions_.data();
+        return at;
     }
 
     /// Caps a row's scores, adds what its head and the distances give, and takes out tokens in any
@@ -185,9 +179,10 @@ private:
             return true;
         }
         bool any = false;
+        const PositionRange range = segment_.seen(position);
         for (int64_t i = 0; i < n; ++i) {
             const int64_t distance = position - page.positions[i];
-            const bool seen = distance >= 0 && (window_ == 0 || distance < window_);
+            const bool seen = page.positions[i] >= range.begin && page.positions[i] < range.end;
             row[i] = seen ? row[i] - slope * static_cast<float>(distance)
                           : -std::numeric_limits<float>::infinity();
             any = any || seen;
@@ -197,12 +192,10 @@ private:
 
     const QueryBlock& block_;
     const SegmentView segment_;
-    int64_t window_;
-    int64_t first_seen_;
-    const float* prepared_;
+    const std::byte* prepared_;
     float softcap_;
     Scratch& scratch_;
-    std::vector<int32_t> positions_;  // of the page, for keys before rotation
+    std::vector<int32_t> positions_;  // of the page's slots, in any order
 };
 
 }  // namespace lowkey

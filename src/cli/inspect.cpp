@@ -26,18 +26,10 @@ struct Options {
     bool json = false;
 };
 
-/// "dense", or the codec with its rank: "low_rank 38".
-std::string describe(const CodecSpec& spec) {
-    const auto encode = spec.tensors.find("encode");
-    if (encode == spec.tensors.end()) return printable(spec.name);
-    return fmt::format("{} {}", spec.name, encode->second->dim(1));
-}
-
 /// A codec's coordinates as a bar of head_dim, so that a plan's shape is seen at a glance.
 std::string bar(const CodecSpec& spec, int64_t head_dim) {
     constexpr int64_t kWidth = 16;
-    const auto encode = spec.tensors.find("encode");
-    const int64_t rank = encode == spec.tensors.end() ? head_dim : encode->second->dim(1);
+    const int64_t rank = num_coordinates(spec, head_dim);
     const int64_t filled =
         std::clamp<int64_t>((rank * kWidth + head_dim / 2) / head_dim, 1, kWidth);
     return std::string(static_cast<size_t>(filled), '#') +
@@ -178,8 +170,10 @@ void print(const PlanFile& file, int64_t context) {
             const HeadPlan& head = file.plan.layers[layer][h];
             fmt::print("{:>5}  {:>4}  {:>5}  {:<16} {}  {:<16} {}  {:>11}\n", layer, h,
                        head.exact_sinks, bar(head.key, file.head_dim),
-                       fmt::format("{:<16}", describe(head.key)), bar(head.value, file.head_dim),
-                       fmt::format("{:<16}", describe(head.value)), h == 0 ? error : "");
+                       fmt::format("{:<16}", printable(lowkey::describe(head.key))),
+                       bar(head.value, file.head_dim),
+                       fmt::format("{:<16}", printable(lowkey::describe(head.value))),
+                       h == 0 ? error : "");
         }
     }
 }

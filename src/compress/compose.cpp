@@ -10,7 +10,6 @@ namespace lowkey {
 namespace {
 
 bool chooses_tokens(const HeadPlan& head) { return head.policy.name != "all"; }
-bool is_plain(const CodecSpec& codec) { return codec.name == "dense" && codec.settings.empty(); }
 
 [[noreturn]] void refuse(const std::string& what, size_t layer, size_t head) {
     throw UsageError("two of the plans choose " + what,
@@ -33,6 +32,7 @@ void merge_head(const HeadPlan& part, size_t layer, size_t head, HeadPlan& whole
     merge_codec(part.key, "a codec for keys", layer, head, whole.key);
     merge_codec(part.value, "a codec for values", layer, head, whole.value);
     whole.exact_sinks = std::max(whole.exact_sinks, part.exact_sinks);
+    whole.exact_recent = std::max(whole.exact_recent, part.exact_recent);
 }
 
 bool any_tokens(const PlanFile& file) {

@@ -413,9 +413,10 @@ private:
         const int64_t d = basis.energy.size();
         if (rank >= d) return {};
         CodecSpec spec;
-        spec.name = "low_rank";
-        spec.tensors = {{"encode", leading(basis.encode, d, rank)},
-                        {"decode", leading(basis.decode, rank, d)}};
+        spec.map = {"linear",
+                    {},
+                    {{"encode", leading(basis.encode, d, rank)},
+                     {"decode", leading(basis.decode, rank, d)}}};
         return spec;
     }
 
@@ -423,7 +424,7 @@ private:
         const HeadBases& bases = bases_[layer][head];
         HeadPlan plan;
         plan.key = make_codec(bases.key, ranks.key);
-        if (plan.key.name == "low_rank") plan.key.settings["space"] = std::string(key_space_);
+        if (!is_plain(plan.key)) plan.key.map.settings["space"] = std::string(key_space_);
         plan.value = make_codec(bases.value, ranks.value);
         const bool compressed = ranks.key < config_.head_dim || ranks.value < config_.head_dim;
         plan.exact_sinks = compressed ? s_.exact_sinks : 0;

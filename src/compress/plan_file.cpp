@@ -20,7 +20,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kMetadataKey = "lowkey.plan";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;  // version 1 is read, too
 constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kMaxHeads = 65536;  // of all layers
 constexpr int64_t kMaxHeadDim = 4096;
@@ -77,14 +77,19 @@ private:
 using TensorText = std::function<std::string(const std::shared_ptr<const Tensor>& tensor,
                                              const std::string& wanted)>;
 
-json to_json(const CodecSpec& spec, const std::string& where, const TensorText& text_of) {
+json to_json(const CodecPart& part, const std::string& where, const TensorText& text_of) {
     json tensors = json::object();
-    for (const auto& [key, tensor] : spec.tensors)
+    for (const auto& [key, tensor] : part.tensors)
         tensors[key] = text_of(tensor, fmt::format("{}.{}", where, key));
-    json out = {{"codec", spec.name}};
-    if (!spec.settings.empty()) out["settings"] = to_json(spec.settings);
+    json out = {{"name", part.name}};
+    if (!part.settings.empty()) out["settings"] = to_json(part.settings);
     if (!tensors.empty()) out["tensors"] = std::move(tensors);
     return out;
+}
+
+json to_json(const CodecSpec& spec, const std::string& where, const TensorText& text_of) {
+    return {{"map", to_json(spec.map, where, text_of)},
+            {"store", to_json(spec.store, where + ".store", text_of)}};
 }
 
 json layers_to_json(const PlanFile& file, const TensorText& text_of) {
@@ -99,6 +104,7 @@ json layers_to_json(const PlanFile& file, const TensorText& text_of) {
             if (!head.policy.settings.empty()) policy["settings"] = to_json(head.policy.settings);
             heads.push_back({{"policy", std::move(policy)},
                              {"exact_sinks", head.exact_sinks},
+                             {"exact_recent", head.exact_recent},
                              {"key", to_json(head.key, where + ".key", text_of)},
                              {"value", to_json(head.value, where + ".value", text_of)}});
         }
@@ -185,20 +191,49 @@ private:
     int64_t bytes_ = 0;
 };
 
-CodecSpec codec_from(const JsonReader& reader, TensorReader& tensors) {
-    refuse_unknown_members(reader, {"codec", "settings", "tensors"});
-    CodecSpec spec;
-    spec.name = reader.at("codec").string();
+void read_part(const JsonReader& reader, TensorReader& tensors, CodecPart& part) {
     if (const auto settings = reader.find("settings"); settings)
-        spec.settings = settings_from(*settings);
+        part.settings = settings_from(*settings);
     if (const auto named = reader.find("tensors"); named) {
-        for (const auto& [key, name] : named->members()) spec.tensors[key] = tensors.read(name);
+        for (const auto& [key, name] : named->members()) part.tensors[key] = tensors.read(name);
+    }
+}
+
+/// Version 1: a name for map and store, and the settings of both.
+CodecSpec flat_codec_from(const JsonReader& reader, TensorReader& tensors) {
+    refuse_unknown_members(reader, {"codec", "settings", "tensors"});
+    const std::string name = reader.at("codec").string();
+    CodecPart flat{name};
+    read_part(reader, tensors, flat);
+    CodecSpec spec;
+    if (name == "dense") {
+        flat.name = spec.store.name;
+        spec.store = std::move(flat);
+        return spec;
+    }
+    flat.name = name == "low_rank" ? "linear" : name;
+    if (const auto dtype = flat.settings.find("dtype"); dtype != flat.settings.end())
+        spec.store.settings.insert(flat.settings.extract(dtype));
+    spec.map = std::move(flat);
+    return spec;
+}
+
+CodecSpec codec_from(const JsonReader& reader, TensorReader& tensors) {
+    if (reader.find("codec")) return flat_codec_from(reader, tensors);
+    refuse_unknown_members(reader, {"map", "store"});
+    CodecSpec spec;
+    for (const auto& [name, part] : {std::pair("map", &spec.map), {"store", &spec.store}}) {
+        const auto own = reader.find(name);
+        if (!own) continue;
+        refuse_unknown_members(*own, {"name", "settings", "tensors"});
+        part->name = own->at("name").string();
+        read_part(*own, tensors, *part);
     }
     return spec;
 }
 
 HeadPlan head_from(const JsonReader& reader, TensorReader& tensors) {
-    refuse_unknown_members(reader, {"policy", "exact_sinks", "key", "value"});
+    refuse_unknown_members(reader, {"policy", "exact_sinks", "exact_recent", "key", "value"});
     HeadPlan head;
     const JsonReader policy = reader.at("policy");
     refuse_unknown_members(policy, {"name", "settings"});
@@ -206,6 +241,7 @@ HeadPlan head_from(const JsonReader& reader, TensorReader& tensors) {
     if (const auto settings = policy.find("settings"); settings)
         head.policy.settings = settings_from(*settings);
     head.exact_sinks = reader.integer_or("exact_sinks", 0, 0, kMaxSinks);
+    head.exact_recent = reader.integer_or("exact_recent", 0, 0, kMaxRecent);
     head.key = codec_from(reader.at("key"), tensors);
     head.value = codec_from(reader.at("value"), tensors);
     return head;
@@ -253,6 +289,29 @@ void read_measured(const JsonReader& reader, PlanFile& out) {
     out.measured_on = hash;
 }
 
+/// A head as version 1 writes it, where it can: the hash of what such a plan was measured on stays.
+void as_in_version_1(json& head) {
+    if (head.at("exact_recent") == 0) head.erase("exact_recent");
+    for (const char* name : {"key", "value"}) {
+        json& codec = head.at(name);
+        json& map = codec.at("map");
+        const json& store = codec.at("store");
+        if (store.at("name") != "float") continue;
+        if (map.at("name") == "identity") {
+            json flat = store;
+            flat.erase("name");
+            flat["codec"] = "dense";
+            codec = std::move(flat);
+        } else if (map.at("name") == "linear" && !map.at("tensors").contains("mean")) {
+            json flat = map;
+            flat.erase("name");
+            flat["codec"] = "low_rank";
+            if (store.contains("settings")) flat["settings"].update(store.at("settings"));
+            codec = std::move(flat);
+        }
+    }
+}
+
 }  // namespace
 
 std::string cache_hash(const PlanFile& file) {
@@ -268,10 +327,14 @@ std::string cache_hash(const PlanFile& file) {
         }
         return hash;
     };
+    json layers = layers_to_json(file, hash_of);
+    for (json& layer : layers) {
+        for (json& head : layer.at("kv_heads")) as_in_version_1(head);
+    }
     const json document = {{"fingerprint", file.fingerprint},
                            {"head_dim", file.head_dim},
                            {"prefill_attention", mode_name(file)},
-                           {"layers", layers_to_json(file, hash_of)}};
+                           {"layers", std::move(layers)}};
     Hasher hasher;
     hasher.add(document.dump(-1, ' ', false, json::error_handler_t::replace));
     return hasher.hex();
@@ -318,9 +381,10 @@ PlanFile read_plan(const std::string& path) {
     }
     const json document = parse_json(text->second, path, DuplicateKeys::kRefuse);
     const JsonReader reader(document, path);
-    if (const int64_t version = reader.at("version").integer(0, INT64_MAX); version != kVersion) {
+    if (const int64_t version = reader.at("version").integer(0, INT64_MAX);
+        version < 1 || version > kVersion) {
         reader.fail("plan file of version " + std::to_string(version) +
-                        ", this lowkey reads version " + std::to_string(kVersion),
+                        ", this lowkey reads versions up to " + std::to_string(kVersion),
                     "make the plan again with this lowkey");
     }
     refuse_unknown_members(

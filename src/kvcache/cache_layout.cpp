@@ -4,7 +4,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "kvcache/dense_codec.h"
 
 namespace lowkey {
 namespace {
@@ -24,6 +23,10 @@ void make_segments(const HeadPlan& plan, const CacheShape& shape, const std::str
     const CodecContext key{dims.key_dim, shape.dtype, dims.rotary, where + ", key"};
     const CodecContext value{dims.value_dim, shape.dtype, dims.rotary, where + ", value"};
     head.body = {make_key_codec(plan.key, key), make_value_codec(plan.value, value)};
+    if (head.selects() && !head.body.key->any_order()) {
+        throw UnsupportedError("keys in blocks cannot be selected among", where,
+                               "use a basis after or before rotation for heads that select");
+    }
     if (plan.exact_sinks < 0 || plan.exact_sinks > kMaxSinks) {
         throw UsageError("exact_sinks is " + std::to_string(plan.exact_sinks), where,
                          "use 0 to " + std::to_string(kMaxSinks));
@@ -39,11 +42,24 @@ void make_segments(const HeadPlan& plan, const CacheShape& shape, const std::str
     }
     if (narrower && head.policy->compensates()) head.compensation_bytes = compensation_bytes(dims);
     head.num_sinks = std::max(plan.exact_sinks, narrower ? head.policy->sinks() : 0);
+    if (plan.exact_recent < 0 || plan.exact_recent > kMaxRecent) {
+        throw UsageError("exact_recent is " + std::to_string(plan.exact_recent), where,
+                         "use 0 to " + std::to_string(kMaxRecent));
+    }
+    // What is written dense anyway needs no copy.
+    if (plan.exact_recent > 0 && !(is_plain(plan.key) && is_plain(plan.value))) {
+        if (head.selects()) {
+            throw UnsupportedError("a head that selects has no exact recent tokens", where,
+                                   "use exact_recent 0 for it");
+        }
+        head.num_recent = plan.exact_recent;
+        head.recent = {make_key_codec({}, key), make_value_codec({}, value)};
+    }
     if (head.num_sinks == 0) return;
     head.sinks = head.body;
     if (plan.exact_sinks > 0) {
-        head.sinks.key = make_dense_key_codec({}, key);
-        head.sinks.value = make_dense_value_codec({}, value);
+        head.sinks.key = make_key_codec({}, key);
+        head.sinks.value = make_value_codec({}, value);
     }
     if (narrower && head.policy->reindexes() && head.sinks.key->before_rotation()) {
         throw UnsupportedError("re-indexed sinks cannot be written before rotation", where,
@@ -60,9 +76,6 @@ void make_segments(const HeadPlan& plan, const CacheShape& shape, const std::str
 
 /// Whether a head keeps every token as an uncompressed cache does.
 bool is_whole(const HeadPlan& head) {
-    const auto is_plain = [](const CodecSpec& spec) {
-        return spec.name == CodecSpec().name && spec.settings.empty();
-    };
     return head.policy.name == TokenPolicySpec().name && is_plain(head.key) &&
            is_plain(head.value) && head.exact_sinks == 0;
 }
@@ -81,6 +94,8 @@ HeadLayout make_head(const HeadPlan& plan, const CacheShape& shape, const CacheS
     }
     head.first_page_tiles =
         std::max<int64_t>(0, (kPageBytes - head.body_offset()) / head.body.tile_bytes());
+    if (head.num_recent > 0)
+        head.recent_page_tiles = std::max<int64_t>(1, kPageBytes / head.recent.tile_bytes());
     if (head.body_offset() > kPageBytes) {
         throw UnsupportedError("the sinks take " + std::to_string(head.body_offset()) +
                                    " bytes, a page has " + std::to_string(kPageBytes),
@@ -119,17 +134,41 @@ int64_t HeadLayout::slot_pages(int64_t count) const {
     return num_sinks > 0 ? 1 : 0;
 }
 
-int64_t HeadLayout::pages_for(int64_t num_tokens, int64_t first_query,
-                              int64_t prompt_tokens) const {
-    if (num_tokens <= 0) return 0;
-    if (selects()) return slot_pages(most_slots(num_tokens, prompt_tokens));
-    const int64_t body_tokens = std::max<int64_t>(0, num_tokens - num_sinks);
+int64_t HeadLayout::recent_pages(int64_t num_tokens, int64_t first_query) const {
+    if (num_recent == 0 || num_tokens <= num_sinks) return 0;
+    const int64_t end = tiles_for(num_tokens - num_sinks);
+    // What the last token's query does not see coded is not yet.
+    const int64_t begin = std::min(coded_tiles(first_query), coded_tiles(num_tokens - 1));
+    if (begin >= end) return 0;
+    return (end - 1) / recent_page_tiles - begin / recent_page_tiles + 1;
+}
+
+int64_t HeadLayout::most_recent_pages(int64_t num_tokens, int64_t step) const {
+    if (num_recent == 0 || num_tokens <= num_sinks) return 0;
+    const int64_t all = tiles_for(num_tokens - num_sinks);
+    // Of what a step's first query sees and of the step's own tokens, wherever tiles and pages end;
+    // the tile that was coded last is there until its step is over.
+    const int64_t tiles = std::min(all, tiles_for(num_recent + step) + 2);
+    return std::min((all + recent_page_tiles - 1) / recent_page_tiles,
+                    (tiles + recent_page_tiles - 2) / recent_page_tiles + 1);
+}
+
+int64_t HeadLayout::body_pages(int64_t num_tokens, int64_t first_query,
+                               int64_t prompt_tokens) const {
     const int64_t begin = first_visible_tile(first_query, prompt_tokens);
-    const int64_t end = tiles_for(body_tokens);
+    const int64_t end = coded_tiles(num_tokens - 1);
     const bool first_needed = needs_first_page(first_query);
     if (begin >= end) return first_needed ? 1 : 0;
     const int64_t first = page_of(begin);
     return page_of(end - 1) - first + 1 + (first_needed && first > 0 ? 1 : 0);
+}
+
+int64_t HeadLayout::pages_for(int64_t num_tokens, int64_t first_query,
+                              int64_t prompt_tokens) const {
+    if (num_tokens <= 0) return 0;
+    if (selects()) return slot_pages(most_slots(num_tokens, prompt_tokens));
+    return body_pages(num_tokens, first_query, prompt_tokens) +
+           recent_pages(num_tokens, first_query);
 }
 
 int64_t HeadLayout::peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const {
@@ -138,15 +177,16 @@ int64_t HeadLayout::peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_
         const int64_t body_tokens = std::max<int64_t>(0, num_tokens - num_sinks);
         return slot_pages(std::min(body_tokens, most_slots(num_tokens, prompt_tokens) + step));
     }
-    const int64_t whole = pages_for(num_tokens, 0, prompt_tokens);
+    const int64_t recent_ones = most_recent_pages(num_tokens, step);
+    const int64_t whole = body_pages(num_tokens, 0, prompt_tokens);
     const int64_t seen = window(prompt_tokens);
-    if (seen == 0) return whole;
+    if (seen == 0) return whole + recent_ones;
     // The tokens that the step's first query sees and the step's own, wherever tiles and pages end.
     const int64_t tokens = std::min(seen - 1 + step + (compensates() ? 1 : 0), num_tokens);
     const int64_t tiles = tiles_for(tokens - 1) + 1;
     const int64_t pages = 1 + (tiles - 1 + page_tiles - 1) / page_tiles;
     const bool first_page = num_sinks > 0 || compensates() || first_page_tiles == 0;
-    return std::min(whole, pages + (first_page ? 1 : 0));
+    return std::min(whole, pages + (first_page ? 1 : 0)) + recent_ones;
 }
 
 HeadPeak HeadLayout::keeping(HeadPeak peak, int64_t old, int64_t prompt_tokens,
@@ -159,6 +199,11 @@ HeadPeak HeadLayout::keeping(HeadPeak peak, int64_t old, int64_t prompt_tokens,
         // A window's pages are the same ones as far as the old and the new overlap.
         const int64_t both = peak.held + old;
         peak.held = written_late ? both : std::min(both, peak.within);
+    } else if (num_recent > 0) {
+        // Recent tokens that are coded in the pass are kept until it is committed.
+        const int64_t kept = std::min(old, most_recent_pages(INT64_MAX, 1));
+        const int64_t both = peak.held + kept;
+        peak.held = written_late ? both : std::max(peak.held, std::min(both, peak.within));
     }
     return peak;
 }

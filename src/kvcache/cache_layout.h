@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -51,6 +52,12 @@ struct HeadPeak {
 /// tiles of a segment come first, then their values, each in the order the kernels stream. A body
 /// with a window lies in the order of its tokens, and a page is needed as long as a query to come
 /// can see one of them; the body of a head that selects is dense, in any order.
+///
+/// With num_recent, tokens beyond the sinks are first written dense, as recent ones, in tiles and
+/// pages of their own. A tile is coded, into the same tile of the body, when a query comes that
+/// has num_recent tokens (its own among them) behind that tile; queries before it see the tile
+/// dense, it and all after it see what the body has. So a query sees the same whether its tokens
+/// came one by one or many at a time.
 struct HeadLayout {
     CacheShape::Head dims;
     std::shared_ptr<const TokenPolicy> policy;
@@ -61,6 +68,9 @@ struct HeadLayout {
     int64_t compensation_bytes = 0;  ///< 0: what leaves the window is gone
     int64_t first_page_tiles = 0;    ///< body tiles in the first page
     int64_t page_tiles = 0;          ///< body tiles in every further page
+    int64_t num_recent = 0;          ///< 0: tokens are coded at once
+    SegmentLayout recent;            ///< null codecs when num_recent is 0
+    int64_t recent_page_tiles = 0;   ///< tiles in every page of recent tokens
 
     [[nodiscard]] int64_t sink_bytes() const {
         return sink_tiles == 0 ? 0 : sink_tiles * sinks.tile_bytes();
@@ -72,6 +82,18 @@ struct HeadLayout {
     [[nodiscard]] bool wants_keys_before_rotation() const {
         return body.key->before_rotation() || (num_sinks > 0 && sinks.key->before_rotation());
     }
+    /// Body tiles that the query of a token sees coded.
+    [[nodiscard]] int64_t coded_tiles(int64_t query) const {
+        if (num_recent == 0) return tiles_for(std::max<int64_t>(0, query + 1 - num_sinks));
+        return std::max<int64_t>(0, query + 1 - num_recent - num_sinks) / kTileTokens;
+    }
+    /// Pages of the recent ones of `num_tokens` tokens, for queries from token `first_query` on.
+    [[nodiscard]] int64_t recent_pages(int64_t num_tokens, int64_t first_query) const;
+    /// The most of them while a sequence grows to `num_tokens`, `step` at a time.
+    [[nodiscard]] int64_t most_recent_pages(int64_t num_tokens, int64_t step) const;
+    /// Pages of sinks, compensation and body, as pages_for().
+    [[nodiscard]] int64_t body_pages(int64_t num_tokens, int64_t first_query,
+                                     int64_t prompt_tokens) const;
     /// A query at position p sees the body at positions above p - window(prompt_tokens): the
     /// smaller of the model's window and the policy's; 0: all of it. Likewise the sinks, whose
     /// window is the model's own.

@@ -33,7 +33,10 @@ TokenRows TokenRows::slice(int64_t first, int64_t count) const {
 
 HeadCache::HeadCache(const HeadLayout& layout, PagePool& pool, PagePromise& promise,
                      int64_t first_position)
-    : layout_(&layout), first_position_(first_position), pages_(pool, promise) {
+    : layout_(&layout),
+      first_position_(first_position),
+      pages_(pool, promise),
+      recent_(pool, promise) {
     state_.joined = layout.num_sinks;
 }
 
@@ -42,11 +45,12 @@ HeadCache::HeadCache(const HeadCache& other, PagePromise& promise)
       first_position_(other.first_position_),
       state_(other.state_),
       pages_(other.pages_, promise),
+      recent_(other.recent_, promise),
       slots_(other.slots_) {}
 
 int64_t HeadCache::body_slots() const {
     if (layout_->selects()) return slots_.size();
-    return std::max<int64_t>(0, state_.num_tokens - layout_->num_sinks);
+    return layout_->num_recent > 0 ? state_.coded * kTileTokens : tokens_after_sinks();
 }
 
 // ---- steps
@@ -64,6 +68,7 @@ void HeadCache::begin_step(bool selects_late) {
     selects_late_ = selects_late;
     late_.reset();
     pages_.begin_step(keeps_old);
+    recent_.begin_step(false);
 }
 
 void HeadCache::prepare_commit() {
@@ -75,6 +80,7 @@ void HeadCache::prepare_commit() {
 void HeadCache::commit() noexcept {
     if (!in_step()) return;
     pages_.commit();
+    recent_.commit();
     if (!late_) return;
     LOWKEY_CHECK(late_->choice.has_value());
     apply(*late_->choice, of_slots(received_));
@@ -85,6 +91,7 @@ void HeadCache::rollback() noexcept {
     if (!in_step()) return;
     late_.reset();
     pages_.rollback();
+    recent_.rollback();
     slots_.rollback();
     state_ = saved_;
     // A page that others share was replaced before the mean in it changed.
@@ -95,6 +102,9 @@ void HeadCache::rollback() noexcept {
 bool HeadCache::can_truncate(int64_t num_tokens) const {
     if (num_tokens >= state_.num_tokens) return num_tokens == state_.num_tokens;
     if (layout_->selects() || state_.joined > layout_->num_sinks) return false;
+    // What is coded has no exact numbers any more.
+    if (layout_->num_recent > 0 && layout_->coded_tiles(num_tokens - 1) < state_.first_recent)
+        return false;
     return state_.first_tile <= layout_->first_visible_tile(num_tokens, state_.prompt_tokens) &&
            (state_.first_page_needed || !layout_->needs_first_page(num_tokens));
 }
@@ -107,6 +117,12 @@ void HeadCache::truncate(int64_t num_tokens) noexcept {
     if (window > 0)
         state_.horizon = std::min(state_.horizon, std::max<int64_t>(0, num_tokens - window + 1));
     state_.prompt_tokens = std::min(state_.prompt_tokens, num_tokens);
+    if (layout_->num_recent > 0) {
+        state_.coded = std::min(state_.coded, layout_->coded_tiles(num_tokens - 1));
+        state_.next_query = std::min(state_.next_query, num_tokens);
+        const int64_t end = tiles_for(tokens_after_sinks());
+        recent_.truncate((end + layout_->recent_page_tiles - 1) / layout_->recent_page_tiles);
+    }
     const bool first = num_tokens > 0 && (layout_->num_sinks > 0 || layout_->compensates());
     const int64_t tiles = tiles_for(body_slots());
     pages_.truncate(tiles > 0 ? layout_->page_of(tiles - 1) + 1 : (first ? 1 : 0));
@@ -133,14 +149,17 @@ int64_t HeadCache::pages_of_next_token() const {
             others += taken;
         }
     });
+    for_recent_pages(1, [&](int64_t page) { others += recent_.would_take(page, true); });
     return first + others;
 }
 
 int64_t HeadCache::shared_pages_to_replace() const {
-    if (!pages_.may_share()) return 0;
+    int64_t count = 0;
+    for (int64_t page = 0; recent_.may_share() && page < recent_.size(); ++page)
+        count += recent_.shared(page) ? 1 : 0;
+    if (!pages_.may_share()) return count;
     const bool any_page = layout_->selects() || layout_->window(state_.prompt_tokens) > 0;
     const int64_t last = body_slots() == 0 ? 0 : layout_->page_of((body_slots() - 1) / kTileTokens);
-    int64_t count = 0;
     for (int64_t page = 0; page < pages_.size(); ++page) {
         if (!any_page && page != 0 && page != last) continue;
         count += pages_.shared(page) ? 1 : 0;
@@ -172,7 +191,7 @@ void HeadCache::for_pages(int64_t num_tokens, int64_t entering, Fn fn) const {
             fn(page, true);
         return;
     }
-    const int64_t end = tiles_for(std::max<int64_t>(0, total - layout_->num_sinks));
+    const int64_t end = layout_->coded_tiles(total - 1);
     if (state_.first_tile >= end) return;
     // Pages before the first that is written are there.
     const int64_t first_written = layout_->page_of(body_slots() / kTileTokens);
@@ -180,9 +199,37 @@ void HeadCache::for_pages(int64_t num_tokens, int64_t entering, Fn fn) const {
     for (int64_t page = first; page <= layout_->page_of(end - 1); ++page) fn(page, true);
 }
 
+HeadCache::TileRange HeadCache::coded_at_once(int64_t num_tokens) const {
+    const int64_t total = state_.num_tokens + num_tokens;
+    // Those that begin among the new tokens, and that no query to come sees dense.
+    const int64_t begin = tiles_for(tokens_after_sinks());
+    const int64_t end =
+        std::min(layout_->coded_tiles(total - 1), layout_->coded_tiles(state_.next_query));
+    return {begin, std::max(begin, end)};
+}
+
+template <typename Fn>
+void HeadCache::for_recent_pages(int64_t num_tokens, Fn fn) const {
+    const int64_t total = state_.num_tokens + num_tokens;
+    if (layout_->num_recent == 0 || num_tokens == 0 || total <= layout_->num_sinks) return;
+    const int64_t tiles = layout_->recent_page_tiles;
+    const TileRange skipped = coded_at_once(num_tokens);
+    int64_t last = -1;
+    const auto take = [&](int64_t begin, int64_t end) {
+        for (int64_t page = std::max(last + 1, begin / tiles); begin < end && page * tiles < end;
+             ++page) {
+            fn(page);
+            last = page;
+        }
+    };
+    take(tokens_after_sinks() / kTileTokens, skipped.begin);
+    take(skipped.end, tiles_for(total - layout_->num_sinks));
+}
+
 void HeadCache::reserve(int64_t num_tokens, int64_t entering) {
     for_pages(num_tokens, entering,
               [&](int64_t page, bool to_write) { pages_.take(page, to_write); });
+    for_recent_pages(num_tokens, [&](int64_t page) { recent_.take(page, true); });
     if (layout_->selects()) pages_.shares_none();
 }
 
@@ -195,6 +242,10 @@ void HeadCache::forget(int64_t first_query) {
     if (layout_->compensates()) join_until(std::min(state_.num_tokens, state_.horizon));
     state_.first_page_needed = state_.first_page_needed && layout_->needs_first_page(first_query);
     if (layout_->selects()) return;
+    if (layout_->num_recent > 0) {
+        state_.next_query = std::max(state_.next_query, first_query);
+        forget_recent();
+    }
     state_.first_tile =
         std::max(state_.first_tile, layout_->first_visible_tile(first_query, state_.prompt_tokens));
     const int64_t end = tiles_for(body_slots());
@@ -241,9 +292,18 @@ void HeadCache::append(const TokenRows& rows) {
         state_.num_tokens = before;
     }
     done += passed;
-    write_body(rows.slice(done, rows.num_tokens - done),
-               state_.num_tokens + done - layout_->num_sinks);
+    const int64_t first_index = state_.num_tokens + done - layout_->num_sinks;
+    const TokenRows rest = rows.slice(done, rows.num_tokens - done);
+    if (layout_->num_recent > 0) {
+        append_recent(rest, first_index, coded_at_once(rows.num_tokens));
+    } else {
+        write_body(rest, first_index);
+    }
     state_.num_tokens += rows.num_tokens;
+    if (layout_->num_recent > 0) {
+        code_until(layout_->coded_tiles(state_.num_tokens - 1));
+        forget_recent();
+    }
     if (layout_->compensates()) join_until(std::min(state_.num_tokens, state_.horizon));
 }
 
@@ -264,8 +324,9 @@ void HeadCache::write_sinks(const TokenRows& rows) {
     const SegmentLayout& segment = layout_->sinks;
     std::byte* keys = pages_.data(0);
     std::byte* values = keys + layout_->sink_tiles * segment.key->tile_bytes();
+    const SlotPositions at{.origin = first_position_, .first = first_position_ + state_.num_tokens};
     segment.key->encode(segment.key->before_rotation() ? rows.keys_before : rows.keys_after,
-                        rows.key_stride, count, keys, state_.num_tokens);
+                        rows.key_stride, count, keys, state_.num_tokens, at);
     segment.value->encode(rows.values, rows.value_stride, count, values, state_.num_tokens);
 }
 
@@ -278,11 +339,99 @@ void HeadCache::write_body(const TokenRows& rows, int64_t first_slot) {
         const int64_t slot = at.tile * kTileTokens + index % kTileTokens;
         const int64_t room = at.page_tiles * kTileTokens - slot;
         const int64_t count = std::min(room, rows.num_tokens - done);
-        segment.key->encode(keys + done * rows.key_stride, rows.key_stride, count, at.keys, slot);
+        segment.key->encode(keys + done * rows.key_stride, rows.key_stride, count, at.keys, slot,
+                            slot_positions(index));
         segment.value->encode(rows.values + done * rows.value_stride, rows.value_stride, count,
                               at.values, slot);
         done += count;
     }
+}
+
+// ---- recent tokens
+
+HeadCache::TilePlace HeadCache::recent_place(int64_t tile) const {
+    const int64_t tiles = layout_->recent_page_tiles;
+    LOWKEY_CHECK(recent_.has(tile / tiles));
+    std::byte* keys = recent_.data(tile / tiles);
+    return {keys, keys + tiles * layout_->recent.key->tile_bytes(), tile % tiles, tiles};
+}
+
+void HeadCache::write_recent(const TokenRows& rows, int64_t first_index) {
+    const SegmentLayout& segment = layout_->recent;
+    for (int64_t done = 0; done < rows.num_tokens;) {
+        const int64_t index = first_index + done;
+        const TilePlace at = recent_place(index / kTileTokens);
+        const int64_t slot = at.tile * kTileTokens + index % kTileTokens;
+        const int64_t count = std::min(at.page_tiles * kTileTokens - slot, rows.num_tokens - done);
+        segment.key->encode(rows.keys_after + done * rows.key_stride, rows.key_stride, count,
+                            at.keys, slot, slot_positions(index));
+        segment.value->encode(rows.values + done * rows.value_stride, rows.value_stride, count,
+                              at.values, slot);
+        done += count;
+    }
+}
+
+void HeadCache::append_recent(const TokenRows& rows, int64_t first_index, TileRange once) {
+    const int64_t begin =
+        std::clamp<int64_t>(once.begin * kTileTokens - first_index, 0, rows.num_tokens);
+    const int64_t end =
+        std::clamp<int64_t>(once.end * kTileTokens - first_index, begin, rows.num_tokens);
+    write_recent(rows.slice(0, begin), first_index);
+    if (end > begin) {
+        // Those before them are recent ones, and coded first: the body is written in order.
+        code_until(once.begin);
+        write_body(rows.slice(begin, end - begin), first_index + begin);
+        state_.coded = once.end;
+    }
+    write_recent(rows.slice(end, rows.num_tokens - end), first_index + end);
+}
+
+void HeadCache::code_until(int64_t end) {
+    const CacheShape::Head& dims = layout_->dims;
+    std::vector<float> keys(static_cast<size_t>(kTileTokens * dims.key_dim));
+    std::vector<float> values(static_cast<size_t>(kTileTokens * dims.value_dim));
+    std::vector<float> before;
+    for (; state_.coded < end; ++state_.coded) {
+        const int64_t tile = state_.coded;
+        if (tile < state_.first_tile) continue;  // no query to come sees it
+        const TilePlace from = recent_place(tile);
+        const int64_t index = tile * kTileTokens;
+        for (int64_t t = 0; t < kTileTokens; ++t) {
+            const int64_t slot = from.tile * kTileTokens + t;
+            layout_->recent.key->decode(from.keys, slot, slot_positions(index + t),
+                                        keys.data() + t * dims.key_dim);
+            layout_->recent.value->decode(from.values, slot, values.data() + t * dims.value_dim);
+        }
+        const float* unrotated = keys.data();
+        if (layout_->body.key->before_rotation() && dims.rotary != nullptr) {
+            // Tables may scale what they rotate, and would twice.
+            const auto factor = static_cast<float>(dims.rotary->config().attention_factor);
+            before = keys;
+            for (int64_t t = 0; t < kTileTokens; ++t)
+                dims.rotary->rotate_back(before.data() + t * dims.key_dim,
+                                         slot_positions(index + t).first);
+            for (float& x : before) x /= factor * factor;
+            unrotated = before.data();
+        }
+        write_body({.keys_before = unrotated,
+                    .keys_after = keys.data(),
+                    .key_stride = dims.key_dim,
+                    .values = values.data(),
+                    .value_stride = dims.value_dim,
+                    .num_tokens = kTileTokens},
+                   index);
+    }
+}
+
+void HeadCache::forget_recent() {
+    const int64_t end = std::min(state_.coded, layout_->coded_tiles(state_.next_query));
+    if (end <= state_.first_recent) return;
+    const int64_t tiles = layout_->recent_page_tiles;
+    for (int64_t page = state_.first_recent / tiles; page < std::min(end / tiles, recent_.size());
+         ++page) {
+        if (recent_.has(page)) recent_.drop(page);
+    }
+    state_.first_recent = end;
 }
 
 // ---- compensation
@@ -291,10 +440,9 @@ float* HeadCache::mean() const {
     return reinterpret_cast<float*>(pages_.data(0) + layout_->sink_bytes());
 }
 
-void HeadCache::join(int64_t token, float* key, const float* value) {
+void HeadCache::join(int64_t token, const float* key, const float* value) {
     const CacheShape::Head& dims = layout_->dims;
     const int64_t position = first_position_ + token;
-    if (layout_->body.key->before_rotation()) dims.rotary->rotate(key, position);
     const int64_t count = token + 1 - layout_->num_sinks;
     const auto share = 1 / static_cast<float>(count);
     float* to = mean();
@@ -328,12 +476,13 @@ void HeadCache::pass_over(const TokenRows& rows) {
     for (int64_t t = 0; t < rows.num_tokens; t += kTileTokens) {
         const int64_t count = std::min<int64_t>(kTileTokens, rows.num_tokens - t);
         const TokenRows tile = rows.slice(t, count);
+        const int64_t index = state_.num_tokens + t - layout_->num_sinks;
         body.key->encode(body.key->before_rotation() ? tile.keys_before : tile.keys_after,
-                         tile.key_stride, count, keys.data(), 0);
+                         tile.key_stride, count, keys.data(), 0, slot_positions(index));
         body.value->encode(tile.values, tile.value_stride, count, values.data(), 0);
         for (int64_t i = 0; i < count; ++i) {
-            body.key->decode(keys.data(), i, key.data());
-            body.value->decode(values.data(), i, value.data());
+            read_slot(body, layout_->dims.rotary.get(), keys.data(), values.data(), i,
+                      slot_positions(index + i), key.data(), value.data());
             join(state_.num_tokens + t + i, key.data(), value.data());
         }
     }
@@ -421,6 +570,24 @@ void HeadCache::select_received(bool prompt) {
 
 // ---- reading
 
+PositionRange HeadCache::seen(int64_t segment, int64_t position) const {
+    const int64_t window =
+        is_sinks(segment) ? layout_->dims.sliding_window : layout_->window(state_.prompt_tokens);
+    PositionRange range{first_position_, position + 1};
+    if (!is_sinks(segment)) range.begin += state_.horizon;
+    if (window > 0) range.begin = std::max(range.begin, position + 1 - window);
+    if (layout_->num_recent == 0 || is_sinks(segment)) return range;
+    // What is not coded yet is seen as it is, also by queries that would see it coded.
+    const int64_t tiles = std::min(state_.coded, layout_->coded_tiles(position - first_position_));
+    const int64_t border = first_position_ + layout_->num_sinks + tiles * kTileTokens;
+    if (is_recent(segment)) {
+        range.begin = std::max(range.begin, border);
+    } else {
+        range.end = std::min(range.end, border);
+    }
+    return range;
+}
+
 int64_t HeadCache::query_shift(int64_t i, int64_t position) const {
     if (!is_sinks(i) || !layout_->policy->reindexes()) return 0;
     const int64_t nearest =
@@ -438,6 +605,21 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
                                   keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(),
                                   count));
         pages.back().first_position = first_position_;
+        pages.back().origin = first_position_;
+        return;
+    }
+    if (is_recent(segment)) {
+        const int64_t end = tokens_after_sinks();
+        for (int64_t begin = state_.first_recent * kTileTokens; begin < end;) {
+            const TilePlace at = recent_place(begin / kTileTokens);
+            const int64_t count = std::min(end - begin, (at.page_tiles - at.tile) * kTileTokens);
+            pages.push_back(
+                page_view(layout_->recent, at.keys + at.tile * layout_->recent.key->tile_bytes(),
+                          at.values + at.tile * layout_->recent.value->tile_bytes(), count));
+            pages.back().origin = slot_positions(begin).origin;
+            pages.back().first_position = slot_positions(begin).first;
+            begin += count;
+        }
         return;
     }
     const int64_t slots = body_slots();
@@ -448,7 +630,8 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
         pages.push_back(page_view(layout_->body,
                                   at.keys + at.tile * layout_->body.key->tile_bytes(),
                                   at.values + at.tile * layout_->body.value->tile_bytes(), count));
-        pages.back().first_position = first_position_ + layout_->num_sinks + begin;
+        pages.back().origin = slot_positions(begin).origin;
+        pages.back().first_position = slot_positions(begin).first;
         if (layout_->selects()) pages.back().positions = slots_.positions().data() + begin;
         begin += count;
     }
@@ -457,7 +640,12 @@ void HeadCache::segment_pages(int64_t segment, std::vector<PageView>& pages) con
 int64_t HeadCache::num_held() const {
     const int64_t sinks =
         state_.first_page_needed ? std::min(state_.num_tokens, layout_->num_sinks) : 0;
-    return sinks + body_slots() - std::min(body_slots(), state_.first_tile * kTileTokens);
+    const int64_t recent_ones =
+        layout_->num_recent == 0
+            ? 0
+            : std::max<int64_t>(0, tokens_after_sinks() - state_.first_recent * kTileTokens);
+    return sinks + recent_ones + body_slots() -
+           std::min(body_slots(), state_.first_tile * kTileTokens);
 }
 
 std::vector<int64_t> HeadCache::positions() const {
@@ -476,27 +664,42 @@ std::vector<int64_t> HeadCache::positions() const {
     return all;
 }
 
+void HeadCache::read_slot(const SegmentLayout& segment, const RotaryTable* rotary,
+                          const std::byte* keys, const std::byte* values, int64_t slot,
+                          const SlotPositions& at, float* key, float* value) {
+    segment.key->decode(keys, slot, at, key);
+    segment.value->decode(values, slot, value);
+    if (segment.key->before_rotation() && rotary != nullptr) rotary->rotate(key, at.first);
+}
+
 void HeadCache::read(int64_t position, float* key, float* value) const {
     const int64_t token = position - first_position_;
     LOWKEY_CHECK(token >= 0 && token < state_.num_tokens);
+    const RotaryTable* rotary = layout_->dims.rotary.get();
     if (token < layout_->num_sinks) {
         LOWKEY_CHECK(state_.first_page_needed);
         const std::byte* keys = pages_.data(0);
-        layout_->sinks.key->decode(keys, token, key);
-        layout_->sinks.value->decode(keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(),
-                                     token, value);
+        read_slot(layout_->sinks, rotary, keys,
+                  keys + layout_->sink_tiles * layout_->sinks.key->tile_bytes(), token,
+                  {.origin = first_position_, .first = position}, key, value);
         return;
     }
     int64_t index = token - layout_->num_sinks;
+    SlotPositions positions = slot_positions(index);
+    if (layout_->num_recent > 0 && index / kTileTokens >= state_.coded) {
+        const TilePlace at = recent_place(index / kTileTokens);
+        read_slot(layout_->recent, rotary, at.keys, at.values,
+                  at.tile * kTileTokens + index % kTileTokens, positions, key, value);
+        return;
+    }
     if (layout_->selects()) {
         index = slots_.find(position);
         LOWKEY_CHECK(index >= 0);
     }
     LOWKEY_CHECK(index / kTileTokens >= state_.first_tile);
     const TilePlace at = place(index / kTileTokens);
-    const int64_t slot = at.tile * kTileTokens + index % kTileTokens;
-    layout_->body.key->decode(at.keys, slot, key);
-    layout_->body.value->decode(at.values, slot, value);
+    read_slot(layout_->body, rotary, at.keys, at.values,
+              at.tile * kTileTokens + index % kTileTokens, positions, key, value);
 }
 
 }  // namespace lowkey

@@ -21,6 +21,13 @@ struct PageView {
     int64_t first_position = 0;  ///< of tokens in order
     /// [num_tokens] of tokens in any order; null: they follow each other from first_position.
     const int32_t* positions = nullptr;
+    int64_t origin = 0;  ///< position of the segment's first token
+};
+
+/// Positions [begin, end).
+struct PositionRange {
+    int64_t begin = 0;
+    int64_t end = 0;
 };
 
 /// What stands for the tokens that left a window. Source: RazorAttention (arXiv 2407.15891),
@@ -55,6 +62,11 @@ struct HeadCacheState {
     int64_t horizon = 0;
     int64_t first_tile = 0;  // body tiles before this one are forgotten
     int64_t first_page = 1;  // pages from 1 to before this one are gone
+    // Recent tokens: tiles before `coded` are in the body (or forgotten), those from `first_recent`
+    // on are dense. No query comes below token `next_query`.
+    int64_t coded = 0;
+    int64_t first_recent = 0;
+    int64_t next_query = 0;
     // Compensation: tokens in [num_sinks, joined) are in the mean, whose numbers are in the page.
     int64_t joined = 0;
     double mean_position = 0;
@@ -81,16 +93,22 @@ public:
     HeadCache& operator=(HeadCache&&) noexcept = default;
     ~HeadCache() = default;
     /// Further pages are another promise's.
-    void rebind(PagePromise& promise) { pages_.rebind(promise); }
+    void rebind(PagePromise& promise) {
+        pages_.rebind(promise);
+        recent_.rebind(promise);
+    }
     /// Lets all pages go, to another promise; the head is then of no use.
-    void give_back(PagePromise& promise) noexcept { pages_.give_back(promise); }
+    void give_back(PagePromise& promise) noexcept {
+        pages_.give_back(promise);
+        recent_.give_back(promise);
+    }
 
     /// Tokens that were appended, forgotten ones included.
     [[nodiscard]] int64_t num_tokens() const { return state_.num_tokens; }
     [[nodiscard]] int64_t first_position() const { return first_position_; }
     [[nodiscard]] const HeadLayout& layout() const { return *layout_; }
     /// Pages held, without those that a step keeps for the case that it fails.
-    [[nodiscard]] int64_t num_pages() const { return pages_.num_pages(); }
+    [[nodiscard]] int64_t num_pages() const { return pages_.num_pages() + recent_.num_pages(); }
     /// The most pages held while it grows from here to `num_tokens`, at most `step` tokens at a
     /// time.
     [[nodiscard]] int64_t peak_pages(int64_t num_tokens, int64_t step, int64_t prompt_tokens) const;
@@ -160,19 +178,16 @@ public:
     /// select() by what was written there; late if the step began so.
     void select_received(bool prompt);
 
-    /// Segments in the order of positions: sinks (if any), body.
-    [[nodiscard]] int64_t num_segments() const { return layout_->num_sinks > 0 ? 2 : 1; }
+    /// Segments in the order of positions: sinks (if any), body, recent tokens (if any).
+    [[nodiscard]] int64_t num_segments() const {
+        return body_segment() + (layout_->num_recent > 0 ? 2 : 1);
+    }
     [[nodiscard]] const SegmentLayout& segment(int64_t i) const {
-        return is_sinks(i) ? layout_->sinks : layout_->body;
+        return is_sinks(i) ? layout_->sinks : is_recent(i) ? layout_->recent : layout_->body;
     }
-    /// A query at position p sees a segment's tokens at positions above p - window; 0: all up to p.
-    [[nodiscard]] int64_t segment_window(int64_t i) const {
-        return is_sinks(i) ? layout_->dims.sliding_window : layout_->window(state_.prompt_tokens);
-    }
-    /// Tokens of a segment below this position are seen by no query any more, whatever its window.
-    [[nodiscard]] int64_t first_seen(int64_t i) const {
-        return first_position_ + (is_sinks(i) ? 0 : state_.horizon);
-    }
+    /// What the query of a position sees of a segment, as far as it has tokens there; neither end
+    /// falls as positions rise. Of tokens in any order it sees those in the range.
+    [[nodiscard]] PositionRange seen(int64_t segment, int64_t position) const;
     /// Positions by which a query at `position` moves towards the segment's tokens: re-indexed
     /// sinks stand right before the window.
     [[nodiscard]] int64_t query_shift(int64_t i, int64_t position) const;
@@ -183,8 +198,8 @@ public:
     [[nodiscard]] int64_t num_held() const;
     /// Positions of all tokens here, ascending.
     [[nodiscard]] std::vector<int64_t> positions() const;
-    /// Key (as the codec keeps it: before or after rotation) and value of the token at an absolute
-    /// position, decoded. The position must not be forgotten.
+    /// Key (rotated) and value of the token at an absolute position, as the newest query sees them.
+    /// The position must not be forgotten.
     void read(int64_t position, float* key, float* value) const;
 
 private:
@@ -195,18 +210,43 @@ private:
         int64_t tile;
         int64_t page_tiles;
     };
+    struct TileRange {
+        int64_t begin;
+        int64_t end;
+    };
     [[nodiscard]] TilePlace place(int64_t tile) const;
-    [[nodiscard]] bool is_sinks(int64_t segment) const {
-        return segment == 0 && layout_->num_sinks > 0;
+    [[nodiscard]] int64_t body_segment() const { return layout_->num_sinks > 0 ? 1 : 0; }
+    [[nodiscard]] bool is_sinks(int64_t segment) const { return segment < body_segment(); }
+    [[nodiscard]] bool is_recent(int64_t segment) const { return segment > body_segment(); }
+    /// Tokens beyond the sinks.
+    [[nodiscard]] int64_t tokens_after_sinks() const {
+        return std::max<int64_t>(0, state_.num_tokens - layout_->num_sinks);
     }
-    /// Body tokens in slots from the first page on: all that were appended, or all that are kept.
+    /// Body tokens in slots from the first page on: all that are coded, or all that are kept.
     [[nodiscard]] int64_t body_slots() const;
+    /// Where the slot of a token beyond the sinks stands.
+    [[nodiscard]] SlotPositions slot_positions(int64_t index) const {
+        const int64_t origin = first_position_ + layout_->num_sinks;
+        return {.origin = origin, .first = origin + index};
+    }
+    [[nodiscard]] TilePlace recent_place(int64_t tile) const;
+    /// Of tokens that are appended now: the tiles that are coded at once, without being recent.
+    [[nodiscard]] TileRange coded_at_once(int64_t num_tokens) const;
     /// Calls fn(page, to_write) for the pages that appending needs.
     template <typename Fn>
     void for_pages(int64_t num_tokens, int64_t entering, Fn fn) const;
+    /// The same for pages of recent tokens.
+    template <typename Fn>
+    void for_recent_pages(int64_t num_tokens, Fn fn) const;
 
     void write_sinks(const TokenRows& rows);
     void write_body(const TokenRows& rows, int64_t first_slot);
+    void write_recent(const TokenRows& rows, int64_t first_index);
+    void append_recent(const TokenRows& rows, int64_t first_index, TileRange once);
+    /// Codes recent tiles up to `end`.
+    void code_until(int64_t end);
+    /// Lets tiles go that no query to come sees dense.
+    void forget_recent();
     /// Attention to the slots, of that to all tokens here.
     [[nodiscard]] std::span<const double> of_slots(std::span<const double> cached) const {
         return cached.last(static_cast<size_t>(slots_.size()));
@@ -216,14 +256,18 @@ private:
     // Compensation.
     void pass_over(const TokenRows& rows);
     void join_until(int64_t token);
-    /// key: as the codec keeps it; rotated here.
-    void join(int64_t token, float* key, const float* value);
+    void join(int64_t token, const float* key, const float* value);
+    /// Of a segment's slot: the key rotated.
+    static void read_slot(const SegmentLayout& segment, const RotaryTable* rotary,
+                          const std::byte* keys, const std::byte* values, int64_t slot,
+                          const SlotPositions& at, float* key, float* value);
     [[nodiscard]] float* mean() const;
 
     const HeadLayout* layout_;
     int64_t first_position_;
     HeadCacheState state_;
     PageTable pages_;
+    PageTable recent_;  // by tile of the body / recent_page_tiles
     SlotTable slots_;
 
     // The step: what was before it, and what is to leave when it ends.

@@ -19,6 +19,28 @@ std::optional<T> typed_setting(const Settings& settings, const std::string& name
 
 }  // namespace
 
+bool is_plain(const CodecSpec& spec) {
+    const CodecSpec plain;
+    return spec.map.name == plain.map.name && spec.map.settings.empty() &&
+           spec.store.name == plain.store.name && spec.store.settings.empty();
+}
+
+int64_t num_coordinates(const CodecSpec& spec, int64_t dim) {
+    const auto encode = spec.map.tensors.find("encode");
+    return encode == spec.map.tensors.end() ? dim : encode->second->dim(1);
+}
+
+std::string describe(const CodecSpec& spec) {
+    const CodecSpec plain;
+    const bool mapped = spec.map.name != plain.map.name;
+    if (!mapped) return spec.store.name;
+    std::string text = spec.map.name;
+    if (const auto encode = spec.map.tensors.find("encode"); encode != spec.map.tensors.end())
+        text.append(" ").append(std::to_string(encode->second->dim(1)));
+    if (spec.store.name != plain.store.name) text.append(", ").append(spec.store.name);
+    return text;
+}
+
 CachePlan CachePlan::dense(int64_t num_layers, int64_t num_kv_heads) {
     CachePlan plan;
     plan.layers.assign(static_cast<size_t>(num_layers),

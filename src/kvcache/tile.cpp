@@ -93,10 +93,10 @@ void FloatTiles::copy_value(const std::byte* from, int64_t from_slot, std::byte*
     copy(*this, value_at, from, from_slot, to, to_slot);
 }
 
-void FloatTiles::score(const float* q, int64_t rows, Tiles tiles, float* out,
+void FloatTiles::score(const float* q, int64_t q_stride, int64_t rows, Tiles tiles, float* out,
                        int64_t out_stride) const {
     const auto kernel = dtype == DType::kF32 ? kernels().score_f32 : kernels().score_bf16;
-    kernel(q, dim, rows, dim, tiles, out, out_stride);
+    kernel(q, q_stride, rows, dim, tiles, out, out_stride);
 }
 
 void FloatTiles::sum(const float* p, int64_t p_stride, int64_t rows, Tiles tiles,

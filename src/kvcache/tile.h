@@ -9,7 +9,7 @@
 namespace lowkey {
 
 /// Tiles of floating-point coordinates in the layout of kernels.h: where a token's numbers go. Used
-/// by every codec whose coordinates are f32 or bf16.
+/// where coordinates are f32 or bf16.
 struct FloatTiles {
     DType dtype = DType::kBF16;
     int64_t dim = 0;
@@ -27,7 +27,8 @@ struct FloatTiles {
     void copy_value(const std::byte* from, int64_t from_slot, std::byte* to, int64_t to_slot) const;
 
     /// kernels().score_* and sum_* for this dtype.
-    void score(const float* q, int64_t rows, Tiles tiles, float* out, int64_t out_stride) const;
+    void score(const float* q, int64_t q_stride, int64_t rows, Tiles tiles, float* out,
+               int64_t out_stride) const;
     void sum(const float* p, int64_t p_stride, int64_t rows, Tiles tiles, float* acc) const;
 };
 

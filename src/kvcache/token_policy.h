@@ -14,6 +14,8 @@ namespace lowkey {
 
 /// The most sinks that a head can have: they share the first page.
 inline constexpr int64_t kMaxSinks = 64;
+/// The most newest tokens that a head can keep dense beside a codec.
+inline constexpr int64_t kMaxRecent = 4096;
 
 /// A number of tokens that may grow with the prompt.
 struct TokenCount {

@@ -19,7 +19,7 @@ struct HeadFolding {
 HeadFolding find_folding(const HeadPlan& head, const ModelConfig& config, DType dtype,
                          const CacheShape::Head& dims) {
     HeadFolding folding;
-    if (head.exact_sinks > 0 || config.clip_qkv > 0) return folding;
+    if (head.exact_sinks > 0 || head.exact_recent > 0 || config.clip_qkv > 0) return folding;
     if (dims.rotary == nullptr && !config.qk_norm) {
         folding.key =
             make_key_codec(head.key, {dims.key_dim, dtype, nullptr, "key"})->linear_maps();

@@ -9,8 +9,7 @@ namespace {
 
 LayerSummary summarize_layer(const PlanFile& file, size_t layer) {
     const auto rank = [&](const CodecSpec& spec) {
-        const auto encode = spec.tensors.find("encode");
-        return encode == spec.tensors.end() ? file.head_dim : encode->second->dim(1);
+        return num_coordinates(spec, file.head_dim);
     };
     LayerSummary summary;
     for (const HeadPlan& head : file.plan.layers[layer]) {

@@ -23,7 +23,8 @@ api::CodecSpec first_coordinates(int64_t rank) {
         encode[static_cast<size_t>(i * rank + i)] = 1;
         decode[static_cast<size_t>(i * 16 + i)] = 1;
     }
-    return {"low_rank", {}, {{"encode", {16, rank, encode}}, {"decode", {rank, 16, decode}}}};
+    return {
+        .map = {"linear", {}, {{"encode", {16, rank, encode}}, {"decode", {rank, 16, decode}}}}};
 }
 
 class ApiPlan : public Program {
@@ -38,7 +39,7 @@ TEST_F(ApiPlan, EveryHeadIsVisibleAndSettable) {
     EXPECT_EQ(plan.num_kv_heads(), 2);
     EXPECT_EQ(plan.head_dim(), 16);
     EXPECT_EQ(plan.head(1, 1).policy.name, "all");
-    EXPECT_EQ(plan.head(1, 1).key.name, "dense");
+    EXPECT_EQ(plan.head(1, 1).key.map.name, "identity");
     plan.set_head(
         1, 0,
         {.policy = {"window", {{"window", 40}}}, .value = first_coordinates(4), .exact_sinks = 4});
@@ -56,7 +57,7 @@ TEST_F(ApiPlan, EveryHeadIsVisibleAndSettable) {
     const api::HeadPlan head = loaded.head(1, 0);
     EXPECT_EQ(std::get<int64_t>(head.policy.settings.at("window")), 40);
     EXPECT_EQ(head.exact_sinks, 4);
-    const api::Matrix& encode = head.value.matrices.at("encode");
+    const api::Matrix& encode = head.value.map.matrices.at("encode");
     EXPECT_EQ(encode.rows(), 16);
     EXPECT_EQ(encode.columns(), 4);
     EXPECT_EQ(encode.values()[5], 1);
@@ -97,7 +98,7 @@ TEST_F(ApiPlan, ComposesTokensAndCodecs) {
     const std::vector<api::Plan> parts = {tokens, codecs};
     const api::Plan both = api::Plan::compose(parts);
     EXPECT_EQ(both.head(0, 1).policy.name, "window");
-    EXPECT_EQ(both.head(0, 1).value.name, "low_rank");
+    EXPECT_EQ(both.head(0, 1).value.map.name, "linear");
     const std::vector<api::Plan> twice = {tokens, tokens};
     EXPECT_THROW(api::Plan::compose(twice), UsageError);
     EXPECT_THROW(api::Plan::compose({}), UsageError);
@@ -149,14 +150,16 @@ TEST_F(ApiPlan, RefusesHeadsThatNoModelCanRun) {
     refused({.policy = {"clairvoyance"}}, unsupported);
     refused({.policy = {"window", {{"window", "far"}}}}, usage);
     refused({.policy = {"window"}}, usage);
-    refused({.key = {"zip"}}, unsupported);
-    refused({.value = {"low_rank"}}, usage);
-    refused({.value = {"low_rank",
-                       {},
-                       {{"encode", {3, 2, std::vector<float>(6)}},
-                        {"decode", {2, 3, std::vector<float>(6)}}}}},
+    refused({.key = {.map = {"zip"}}}, unsupported);
+    refused({.key = {.store = {"zip"}}}, unsupported);
+    refused({.value = {.map = {"linear"}}}, usage);
+    refused({.value = {.map = {"linear",
+                               {},
+                               {{"encode", {3, 2, std::vector<float>(6)}},
+                                {"decode", {2, 3, std::vector<float>(6)}}}}}},
             usage);
     refused({.exact_sinks = 65}, usage);
+    refused({.value = first_coordinates(8), .exact_recent = 4097}, usage);
 }
 
 TEST_F(ApiPlan, RefusesPlansOfAnotherModel) {

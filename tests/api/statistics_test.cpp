@@ -48,7 +48,7 @@ TEST_F(ApiStatistics, AreThoseOfCalibration) {
     const api::Plan plan = api::Plan::make(
         tiny_, "eigen",
         {.settings = {{"keep", 0.5}, {"allocation", "uniform"}}, .statistics = loaded});
-    EXPECT_EQ(plan.head(0, 0).value.name, "low_rank");
+    EXPECT_EQ(plan.head(0, 0).value.map.name, "linear");
 }
 
 TEST_F(ApiStatistics, AreRefusedForAnotherModelAndBadInput) {

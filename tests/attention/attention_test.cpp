@@ -30,7 +30,7 @@ std::vector<Case> cases() {
     low_rank.key = test::low_rank(kDim, 12, 1);
     low_rank.value = test::low_rank(kDim, 20, 2);
     HeadPlan unrotated = low_rank;
-    unrotated.key.settings["space"] = std::string("before_rotation");
+    unrotated.key.map.settings["space"] = std::string("before_rotation");
     HeadPlan with_sinks = unrotated;
     with_sinks.exact_sinks = 4;
     HeadPlan many_sinks = low_rank;
@@ -88,16 +88,13 @@ std::vector<float> slopes(const Case& c) {
 }
 
 /// Softmax attention in f64 over what the cache says its tokens are.
-std::vector<double> reference(const HeadCache& cache, const RotaryTable& rotary,
-                              const std::vector<float>& q, const Case& c, double scale) {
+std::vector<double> reference(const HeadCache& cache, const std::vector<float>& q, const Case& c,
+                              double scale) {
     std::vector<std::vector<float>> keys, values;
     for (int64_t p = 0; p < cache.num_tokens(); ++p) {
         keys.emplace_back(kDim);
         values.emplace_back(kDim);
         cache.read(p, keys.back().data(), values.back().data());
-        const bool sink = p < cache.layout().num_sinks;
-        const SegmentLayout& segment = sink ? cache.layout().sinks : cache.layout().body;
-        if (segment.key->before_rotation()) rotary.rotate(keys.back().data(), p);
     }
     std::vector<double> out;
     for (int64_t row = 0; row < c.tokens * c.group; ++row) {
@@ -155,7 +152,7 @@ TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
     head.append({before.data(), after.data(), kDim, values.data(), kDim, total});
     const auto q = random_floats(c.tokens * c.group * kDim, 32);
     const double scale = 0.11;
-    const std::vector<double> want = reference(head, *rotary, q, c, scale);
+    const std::vector<double> want = reference(head, q, c, scale);
 
     const int threads = num_threads();
     std::vector<float> of_one_thread;

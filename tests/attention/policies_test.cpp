@@ -248,8 +248,8 @@ protected:
             static_cast<size_t>(std::max(segment.key->tile_bytes(), segment.value->tile_bytes())));
         Token t{position, std::vector<float>(kDim), std::vector<float>(kDim)};
         segment.key->encode(segment.key->before_rotation() ? before : after, kDim, 1, tile.data(),
-                            0);
-        segment.key->decode(tile.data(), 0, t.key.data());
+                            0, {.first = position});
+        segment.key->decode(tile.data(), 0, {.first = position}, t.key.data());
         if (segment.key->before_rotation()) rotary_->rotate(t.key.data(), position);
         segment.value->encode(value, kDim, 1, tile.data(), 0);
         segment.value->decode(tile.data(), 0, t.value.data());

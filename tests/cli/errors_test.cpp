@@ -153,8 +153,8 @@ TEST_F(Errors, Plans) {
     plan.fingerprint = "of another checkpoint";
     EXPECT_THAT(with_plan(plan), HasSubstr("of another checkpoint"));
     plan.fingerprint = info.at("fingerprint").get<std::string>();
-    plan.plan.layers[0][0].key.name = "imaginary";
-    EXPECT_THAT(with_plan(plan, 1), HasSubstr("unknown codec 'imaginary'"));
+    plan.plan.layers[0][0].key.map.name = "imaginary";
+    EXPECT_THAT(with_plan(plan, 1), HasSubstr("unknown map 'imaginary'"));
 }
 
 TEST_F(Errors, Prompts) {

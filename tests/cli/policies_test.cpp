@@ -94,7 +94,7 @@ TEST_F(Policies, TokensOfOnePlanTimesVectorsOfAnother) {
     const PlanFile file = read_plan(plan_);
     EXPECT_EQ(file.plan.layers[0][0].policy.name, "window");
     EXPECT_EQ(file.plan.layers[0][1].policy.name, "all");
-    EXPECT_EQ(file.plan.layers[0][0].key.name, "low_rank");
+    EXPECT_EQ(file.plan.layers[0][0].key.map.name, "linear");
     EXPECT_EQ(file.plan.prefill_attention, PrefillAttention::kExact);
     EXPECT_EQ(
         json_of({"generate", model_, "--ids", ids_, "--plan", plan_, "-n", "4", "--ignore-eos"})

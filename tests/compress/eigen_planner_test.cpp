@@ -110,8 +110,8 @@ TEST(EigenPlanner, UniformRanksOfKeysAreWholePairs) {
                              {{"keep", keep}, {"allocation", std::string("uniform")}},
                              std::nullopt});
         const HeadPlan& head = file.plan.layers.front().front();
-        return std::pair(head.key.tensors.at("encode")->dim(1),
-                         head.value.tensors.at("encode")->dim(1));
+        return std::pair(head.key.map.tensors.at("encode")->dim(1),
+                         head.value.map.tensors.at("encode")->dim(1));
     };
     EXPECT_EQ(ranks(0.5), std::pair(int64_t{8}, int64_t{8}));
     EXPECT_EQ(ranks(0.7), std::pair(int64_t{12}, int64_t{10}));

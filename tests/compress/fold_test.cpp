@@ -40,7 +40,7 @@ TEST(Fold, FoldedWeightsGiveTheSameLogits) {
             for (size_t h = 0; h < folded.plan.layers[layer].size(); ++h) {
                 const auto& ranks = file.measured["layers"][layer];
                 const auto& dims = folded.model->weights().layers[layer].kv_heads[h];
-                EXPECT_EQ(folded.plan.layers[layer][h].value.name, "dense");
+                EXPECT_EQ(folded.plan.layers[layer][h].value.map.name, "identity");
                 EXPECT_EQ(dims.value_dim, ranks["value_ranks"][h].get<int64_t>());
                 // Rotation stands between the key projection and a basis: keys fold without it
                 // only.

@@ -66,10 +66,10 @@ private:
                     static_cast<float>(basis.decode(r, i));
             }
         }
-        return {"low_rank",
-                {},
-                {{"encode", std::make_shared<const Tensor>(std::move(encode))},
-                 {"decode", std::make_shared<const Tensor>(std::move(decode))}}};
+        return {.map = {"linear",
+                        {},
+                        {{"encode", std::make_shared<const Tensor>(std::move(encode))},
+                         {"decode", std::make_shared<const Tensor>(std::move(decode))}}}};
     }
 };
 

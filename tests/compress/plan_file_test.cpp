@@ -60,8 +60,8 @@ TEST_F(PlanFiles, ComesBackAsItWas) {
         const PlanFile back = read_plan(path("a"));
         EXPECT_EQ(plan_to_json(back), plan_to_json(file));
         EXPECT_NO_THROW(check_plan_fits(back, path("a"), *golden.model));
-        const auto& want = file.plan.layers[1][1].key.tensors.at("encode");
-        const auto& got = back.plan.layers[1][1].key.tensors.at("encode");
+        const auto& want = file.plan.layers[1][1].key.map.tensors.at("encode");
+        const auto& got = back.plan.layers[1][1].key.map.tensors.at("encode");
         EXPECT_TRUE(std::equal(want->f32().begin(), want->f32().end(), got->f32().begin()));
     }
 }
@@ -100,7 +100,7 @@ TEST_F(PlanFiles, RefusesWhatIsNoPlan) {
                                  {"layers", {{{"kv_heads", {head}}}}}};
     EXPECT_EQ(refusal(good), "");
     for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{
-             {"version", 2},
+             {"version", 3},
              {"version", "one"},
              {"prefill_attention", "maybe"},
              {"head_dim", 0},
@@ -137,7 +137,8 @@ TEST_F(PlanFiles, RefusesUnknownNamesAtEveryLevel) {
             << place << ": " << refusal(bad);
     }
     const std::vector<std::pair<const char*, nlohmann::json>> wrong = {
-        {"/version", 2},
+        {"/version", 0},
+        {"/version", 3},
         {"/layers/0/kv_heads/0/policy/name", "most"},
         {"/layers/0/kv_heads/0/key/codec", "wavelet"},
         {"/layers/0/kv_heads/0/key/settings", {{"dtype", "i4"}}},
@@ -179,10 +180,10 @@ TEST_F(PlanFiles, RefusesTensorsThatNobodyReadsOrThatAreNotFinite) {
     PlanFile file =
         make_eigen_plan({golden.model, &stats, {{"energy-threshold", 0.9}}, std::nullopt});
     CodecSpec& key = file.plan.layers[0][0].key;
-    Tensor broken = Tensor::convert(key.tensors.at("encode")->view(), DType::kF32);
+    Tensor broken = Tensor::convert(key.map.tensors.at("encode")->view(), DType::kF32);
     broken.f32()[3] = std::numeric_limits<float>::quiet_NaN();
-    const auto whole = key.tensors.at("encode");
-    key.tensors["encode"] = std::make_shared<const Tensor>(std::move(broken));
+    const auto whole = key.map.tensors.at("encode");
+    key.map.tensors["encode"] = std::make_shared<const Tensor>(std::move(broken));
     write_plan(path("a"), file);
     EXPECT_NE(message_of<FileError>([&] { read_plan(path("a")); }).find("not finite"),
               std::string::npos);

@@ -50,8 +50,8 @@ protected:
         CachePlan lossy = lossy_plan(model_->config(), 10);
         all.push_back(lossy);  // attends to what it loses, with weights of its own
         lossy.prefill_attention = PrefillAttention::kExact;
-        lossy.layers.front().front().key = {
-            "low_rank", {{"space", "before_rotation"}}, lossy.layers.front().front().value.tensors};
+        HeadPlan& head = lossy.layers.front().front();
+        head.key.map = {"linear", {{"space", "before_rotation"}}, head.value.map.tensors};
         all.push_back(lossy);
         CachePlan compressed = all[1];
         compressed.prefill_attention = PrefillAttention::kCompressed;

@@ -18,9 +18,9 @@ inline CachePlan lossy_plan(const ModelConfig& config, int64_t rank) {
         decode.f32()[static_cast<size_t>(i * config.head_dim + i)] = 1;
     }
     CodecSpec codec;
-    codec.name = "low_rank";
-    codec.tensors["encode"] = std::make_shared<const Tensor>(std::move(encode));
-    codec.tensors["decode"] = std::make_shared<const Tensor>(std::move(decode));
+    codec.map.name = "linear";
+    codec.map.tensors["encode"] = std::make_shared<const Tensor>(std::move(encode));
+    codec.map.tensors["decode"] = std::make_shared<const Tensor>(std::move(decode));
     for (auto& layer : plan.layers) {
         for (HeadPlan& head : layer) head.value = codec;
     }

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 #include "kernels/kernels.h"
@@ -32,6 +31,14 @@ std::vector<Case> cases() {
             {"before_rotation_bf16", low_rank(kDim, 5, 4, "before_rotation"), DType::kBF16, true},
             {"before_rotation_without_rotation", low_rank(kDim, 5, 5, "before_rotation"),
              DType::kF32, false}};
+}
+
+/// Of rows of `width`.
+std::vector<float> sums_of(const std::vector<float>& p, int64_t rows, int64_t width) {
+    std::vector<float> sums(static_cast<size_t>(rows), 0.0f);
+    for (int64_t i = 0; i < rows * width; ++i)
+        sums[static_cast<size_t>(i / width)] += p[static_cast<size_t>(i)];
+    return sums;
 }
 
 class Codecs : public ::testing::TestWithParam<Case> {
@@ -64,22 +71,21 @@ void Codecs::check_scores(int64_t rows) const {
     std::vector<std::byte> memory(static_cast<size_t>(tiles * codec->tile_bytes()),
                                   std::byte{0xff});
     // In two runs, so that one starts inside a tile.
-    codec->encode(keys.data(), kDim, 21, memory.data(), 0);
-    codec->encode(keys.data() + 21 * kDim, kDim, tokens - 21, memory.data(), 21);
+    const SlotPositions at{.origin = 100, .first = 100};
+    codec->encode(keys.data(), kDim, 21, memory.data(), 0, at);
+    codec->encode(keys.data() + 21 * kDim, kDim, tokens - 21, memory.data(), 21,
+                  {.origin = 100, .first = 121});
 
-    std::vector<int32_t> positions(static_cast<size_t>(tiles * kTileTokens));
-    std::iota(positions.begin(), positions.end(), 100);
-    std::vector<float> prepared(static_cast<size_t>(rows * codec->query_dim()));
+    std::vector<std::byte> prepared(static_cast<size_t>(rows * codec->query_bytes()));
     codec->prepare_queries(q.data(), rows, prepared.data());
     std::vector<float> scores(static_cast<size_t>(rows * tiles * kTileTokens));
     Scratch scratch;
-    codec->score(prepared.data(), rows, {memory.data(), tiles}, positions.data(), scores.data(),
+    codec->score(prepared.data(), rows, {memory.data(), tiles}, at, scores.data(),
                  tiles * kTileTokens, scratch);
     std::vector<float> key(kDim);
     for (int64_t t = 0; t < tokens; ++t) {
-        codec->decode(memory.data(), t, key.data());
-        if (codec->before_rotation())
-            context().rotary->rotate(key.data(), positions[static_cast<size_t>(t)]);
+        codec->decode(memory.data(), t, {.origin = 100, .first = 100 + t}, key.data());
+        if (codec->before_rotation()) context().rotary->rotate(key.data(), 100 + t);
         for (int64_t r = 0; r < rows; ++r) {
             double want = 0;
             double size = 0;
@@ -109,10 +115,10 @@ TEST_P(Codecs, DecodingGivesTheProjectedVector) {
     const auto codec = make_key_codec(GetParam().spec, context());
     const auto key = random_floats(kDim, 8);
     std::vector<std::byte> memory(static_cast<size_t>(codec->tile_bytes()));
-    codec->encode(key.data(), kDim, 1, memory.data(), 0);
+    codec->encode(key.data(), kDim, 1, memory.data(), 0, {});
     std::vector<float> decoded(kDim);
-    codec->decode(memory.data(), 0, decoded.data());
-    const auto& tensors = GetParam().spec.tensors;
+    codec->decode(memory.data(), 0, {}, decoded.data());
+    const auto& tensors = GetParam().spec.map.tensors;
     for (int64_t i = 0; i < kDim; ++i) {
         double want = key[static_cast<size_t>(i)];
         if (!tensors.empty()) {
@@ -134,7 +140,7 @@ TEST_P(Codecs, DecodingGivesTheProjectedVector) {
 
 void Codecs::check_sums(int64_t rows) const {
     CodecSpec spec = GetParam().spec;
-    spec.settings.erase("space");
+    spec.map.settings.erase("space");
     const auto codec = make_value_codec(spec, context());
     const int64_t tokens = 19;
     const auto values = random_floats(tokens * kDim, 9);
@@ -147,8 +153,8 @@ void Codecs::check_sums(int64_t rows) const {
     std::vector<float> acc(static_cast<size_t>(rows * codec->sum_dim()), 0);
     codec->accumulate(p.data(), 32, rows, {memory.data(), 2}, acc.data());
     std::vector<float> out(static_cast<size_t>(rows * kDim), 1);
-    Scratch scratch;
-    codec->finish(acc.data(), rows, out.data(), scratch);
+    const std::vector<float> weights = sums_of(p, rows, 32);
+    codec->finish(acc.data(), weights.data(), rows, out.data());
     std::vector<float> value(kDim);
     std::vector<double> want(static_cast<size_t>(rows * kDim), 1);
     double squares = 0;
@@ -179,14 +185,14 @@ INSTANTIATE_TEST_SUITE_P(All, Codecs, ::testing::ValuesIn(cases()),
 TEST(Codec, RefusesSettingsAndTensorsByName) {
     const CodecContext context{8, DType::kBF16, nullptr, "layer 3, KV head 1"};
     CodecSpec with_tensor;
-    with_tensor.tensors = low_rank(8, 4, 1).tensors;
+    with_tensor.map.tensors = low_rank(8, 4, 1).map.tensors;
     CodecSpec with_scale = low_rank(8, 4, 1);
-    with_scale.tensors["scale"] = with_scale.tensors.at("encode");
+    with_scale.map.tensors["scale"] = with_scale.map.tensors.at("encode");
     CodecSpec with_bits = low_rank(8, 4, 1);
-    with_bits.settings["bits"] = int64_t{4};
+    with_bits.map.settings["bits"] = int64_t{4};
     const std::vector<std::pair<CodecSpec, std::string>> wrong = {
-        {{"dense", {{"bits", int64_t{4}}}, {}}, "a setting 'bits'"},
-        {{"dense", {{"space", std::string("after_rotation")}}, {}}, "a setting 'space'"},
+        {{.store = {"float", {{"bits", int64_t{4}}}}}, "a setting 'bits'"},
+        {{.map = {"identity", {{"space", std::string("after_rotation")}}}}, "a setting 'space'"},
         {with_tensor, "a tensor 'decode'"},
         {with_scale, "a tensor 'scale'"},
         {with_bits, "a setting 'bits'"},
@@ -213,15 +219,16 @@ TEST(Codec, RefusesSettingsAndTensorsByName) {
 
 TEST(Codec, RefusesWhatItDoesNotKnow) {
     const CodecContext context{8, DType::kBF16, nullptr, "layer 3, KV head 1, key"};
-    EXPECT_THROW(make_key_codec({"wavelet", {}, {}}, context), UnsupportedError);
-    EXPECT_THROW(make_key_codec({"low_rank", {}, {}}, context), UsageError);  // no tensors
-    EXPECT_THROW(make_key_codec(low_rank(9, 4, 1), context), UsageError);     // another head_dim
-    EXPECT_THROW(make_value_codec({"dense", {{"dtype", std::string("i8")}}, {}}, context),
+    EXPECT_THROW(make_key_codec({.map = {"wavelet"}}, context), UnsupportedError);
+    EXPECT_THROW(make_key_codec({.map = {"linear"}}, context), UsageError);  // no tensors
+    EXPECT_THROW(make_key_codec(low_rank(9, 4, 1), context), UsageError);    // another head_dim
+    EXPECT_THROW(make_value_codec({.store = {"float", {{"dtype", std::string("i8")}}}}, context),
                  UsageError);
-    EXPECT_THROW(make_value_codec({"dense", {{"dtype", int64_t{4}}}, {}}, context), UsageError);
+    EXPECT_THROW(make_value_codec({.store = {"float", {{"dtype", int64_t{4}}}}}, context),
+                 UsageError);
     EXPECT_THROW(make_key_codec(low_rank(8, 4, 1, "sideways"), context), UsageError);
     try {
-        make_key_codec({"wavelet", {}, {}}, context);
+        make_key_codec({.map = {"wavelet"}}, context);
     } catch (const UnsupportedError& e) {
         EXPECT_NE(std::string(e.what()).find("layer 3, KV head 1, key"), std::string::npos)
             << e.what();

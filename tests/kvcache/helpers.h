@@ -27,10 +27,11 @@ inline std::shared_ptr<const Tensor> random_matrix(int64_t rows, int64_t cols, u
 
 inline CodecSpec low_rank(int64_t dim, int64_t rank, unsigned seed, const std::string& space = "") {
     CodecSpec spec;
-    spec.name = "low_rank";
-    spec.tensors = {{"encode", random_matrix(dim, rank, seed)},
-                    {"decode", random_matrix(rank, dim, seed + 1)}};
-    if (!space.empty()) spec.settings["space"] = space;
+    spec.map = {"linear",
+                {},
+                {{"encode", random_matrix(dim, rank, seed)},
+                 {"decode", random_matrix(rank, dim, seed + 1)}}};
+    if (!space.empty()) spec.map.settings["space"] = space;
     return spec;
 }
 

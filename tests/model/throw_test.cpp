@@ -125,7 +125,8 @@ std::vector<double> digest(const SequenceCache& cache, Look look) {
             add(head.num_held());
             add(head.num_pages());
             add(head.prompt_tokens());
-            add(head.first_seen(head.num_segments() - 1));
+            add(head.seen(head.num_segments() - 1, head.first_position() + head.num_tokens())
+                    .begin);
             for (const int64_t position : head.positions()) {
                 add(position);
                 if (look == Look::kCounts) continue;

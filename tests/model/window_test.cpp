@@ -30,15 +30,16 @@ CachePlan window_plan(const Model& model, int64_t window, int64_t sinks) {
 
 /// Keeps the first `rank` of `dim` coordinates.
 CodecSpec truncation(int64_t dim, int64_t rank, const std::string& space) {
-    CodecSpec spec{"low_rank", {}, {}};
-    if (!space.empty()) spec.settings["space"] = space;
+    CodecSpec spec;
+    spec.map.name = "linear";
+    if (!space.empty()) spec.map.settings["space"] = space;
     auto encode = std::make_shared<Tensor>(Tensor::zeros(DType::kF32, {dim, rank}));
     auto decode = std::make_shared<Tensor>(Tensor::zeros(DType::kF32, {rank, dim}));
     for (int64_t i = 0; i < rank; ++i) {
         encode->f32()[static_cast<size_t>(i * rank + i)] = 1;
         decode->f32()[static_cast<size_t>(i * dim + i)] = 1;
     }
-    spec.tensors = {{"encode", encode}, {"decode", decode}};
+    spec.map.tensors = {{"encode", encode}, {"decode", decode}};
     return spec;
 }
 
