@@ -55,6 +55,9 @@ struct CodecPart {
 ///             coordinates are of the latter.
 /// Stores:
 ///   float     as they are. Setting `dtype`: "bf16" or "f32" (that of the model unless given).
+///   coded     in codes of few bits: `widths` [1, rank / 8], bits of each run of 8 coordinates, 1 to
+///             8; `steps` [1, rank], what a level of each coordinate's code stands for. With
+///             `token_scale`, each token has a scale in 4 bits, so many times its coordinates' mean length.
 struct CodecSpec {
     CodecPart map = {"identity"};
     CodecPart store = {"float"};

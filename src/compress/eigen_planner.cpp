@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/size.h"
 #include "compress/bases.h"
+#include "compress/bits_planner.h"
 #include "compress/layer_probe.h"
 #include "compress/layer_runner.h"
 #include "compress/loss_model.h"
@@ -46,6 +47,7 @@ struct EigenSettings {
     std::string key_basis;
     std::string value_basis;
     int64_t exact_sinks = 0;
+    int64_t exact_recent = 0;
     int64_t error_tokens = kErrorTokens;
     int64_t loss_tokens = kLossTokens;
 };
@@ -90,6 +92,7 @@ EigenSettings read_settings(PlannerSettings& given, bool rotary) {
     s.key_basis = given.text("key-basis");
     s.value_basis = given.text("value-basis");
     s.exact_sinks = given.integer("exact-sinks");
+    if (given.has("exact-recent")) s.exact_recent = given.integer("exact-recent");
     if (given.has("search-tokens")) s.error_tokens = s.loss_tokens = given.integer("search-tokens");
     return s;
 }
@@ -428,6 +431,7 @@ private:
         plan.value = make_codec(bases.value, ranks.value);
         const bool compressed = ranks.key < config_.head_dim || ranks.value < config_.head_dim;
         plan.exact_sinks = compressed ? s_.exact_sinks : 0;
+        plan.exact_recent = compressed ? s_.exact_recent : 0;
         return plan;
     }
     [[nodiscard]] std::vector<HeadPlan> make_heads(size_t layer, const LayerRanks& ranks) const {
@@ -517,6 +521,45 @@ const std::vector<SettingInfo>& eigen_settings() {
          .what = "instead: kept share of energy, the same in every head",
          .high = 1e9,
          .above_low = true},
+        {.name = "bits",
+         .type = Type::kNumber,
+         .what = "instead: bits of an original number, all keys and values take alike, with scales",
+         .low = 0.5,
+         .high = 8},
+        {.name = "key-bits",
+         .type = Type::kNumber,
+         .what = "the same of keys (--bits)",
+         .low = 0.25,
+         .high = 8},
+        {.name = "value-bits",
+         .type = Type::kNumber,
+         .what = "the same of values (--bits)",
+         .low = 0.25,
+         .high = 8},
+        {.name = "key-space",
+         .type = Type::kText,
+         .what = "with --bits: keys as they are coded (in-block; heads that select tokens need "
+                 "another)",
+         .choices = {"in-block", "before-rotation", "after-rotation"}},
+        {.name = "fast-planes",
+         .type = Type::kInteger,
+         .what = "in-block: rotary planes, the fastest, in blocks of --fast-span (3/8 of all)"},
+        {.name = "fast-span",
+         .type = Type::kInteger,
+         .what = "tokens of a block of fast planes, a power of two",
+         .fallback = int64_t{16},
+         .low = 16,
+         .high = 1 << 16},
+        {.name = "slow-span",
+         .type = Type::kInteger,
+         .what = "tokens of a block of all other planes, a power of two",
+         .fallback = int64_t{128},
+         .low = 16,
+         .high = 1 << 16},
+        {.name = "exact-recent",
+         .type = Type::kInteger,
+         .what = "newest tokens that a query sees uncompressed (32 with --bits, else 0)",
+         .high = kMaxRecent},
         {.name = "allocation",
          .type = Type::kText,
          .what = "how --keep chooses ranks",
@@ -570,6 +613,8 @@ PlanFile make_eigen_plan(const PlanRequest& request) {
                          "give --stats from `lowkey calibrate`");
     }
     PlannerSettings given("eigen", eigen_settings(), request.settings);
+    if (given.has("bits") || given.has("key-bits") || given.has("value-bits"))
+        return make_bits_plan(request, given);
     static_cast<void>(read_settings(given, request.model->rotates()));
     std::optional<MeasurementJournal> journal;
     if (request.journal.empty()) {

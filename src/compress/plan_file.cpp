@@ -30,8 +30,9 @@ constexpr int64_t kMaxTensorBytes = int64_t{1} << 32;
 
 /// What planners say that they measured. Reports and inspect read some of it.
 constexpr std::initializer_list<const char*> kMeasured = {
-    "keep",       "page_share",   "layers",    "nll",  "kl",     "tried",           "threshold",
-    "thresholds", "error_budget", "induction", "echo", "tokens", "retrieval_heads", "alibi_bound"};
+    "keep",      "page_share",      "layers",       "nll",  "kl",        "tried",
+    "threshold", "thresholds",      "error_budget", "bits", "induction", "echo",
+    "tokens",    "retrieval_heads", "alibi_bound"};
 
 json to_json(const Settings& settings) {
     json out = json::object();
@@ -275,7 +276,8 @@ void read_measured(const JsonReader& reader, PlanFile& out) {
     refuse_unknown_members(*measured, kMeasured);
     if (const auto layers = measured->find("layers"); layers) {
         for (const JsonReader& layer : layers->items())
-            refuse_unknown_members(layer, {"key_ranks", "value_ranks", "error"});
+            refuse_unknown_members(layer,
+                                   {"key_ranks", "value_ranks", "key_bits", "value_bits", "error"});
     }
     if (measured->value().empty()) return;
     const std::string hash = on ? on->string() : "";

@@ -104,8 +104,11 @@ public:
     }
     void prepare_queries(const float* q, int64_t rows, std::byte* prepared) const override {
         auto* to = reinterpret_cast<float*>(prepared);
-        for (const Band& band : bands_) {
-            for (int64_t r = 0; r < rows; ++r, to += band.size()) gather(band, q + r * dim_, to);
+        for (int64_t r = 0; r < rows; ++r) {
+            for (const Band& band : bands_) {
+                gather(band, q + r * dim_, to);
+                to += band.size();
+            }
         }
     }
 
@@ -120,7 +123,7 @@ public:
         for (int64_t index = first_index; index < end_index;) {
             const int64_t next = std::min(end_index, (index / shortest_ + 1) * shortest_);
             const auto* q = reinterpret_cast<const float*>(prepared);
-            for (size_t b = 0; b < bands_.size(); q += rows * bands_[b].size(), ++b) {
+            for (size_t b = 0; b < bands_.size(); q += bands_[b].size(), ++b) {
                 const bool begins = index == first_index || index % bands_[b].span == 0;
                 if (begins)
                     prepare_band(b, at.origin + index / bands_[b].span * bands_[b].span, q, rows,
@@ -245,7 +248,8 @@ private:
                       float* product, std::byte* prepared) const {
         const Band& band = bands_[b];
         const int64_t width = band.num_coords + 1;
-        std::copy_n(q, rows * band.size(), turned);
+        for (int64_t r = 0; r < rows; ++r)
+            std::copy_n(q + r * dim_, band.size(), turned + r * band.size());
         turn(band, position, -1, rows, turned);
         std::fill_n(product, rows * width, 0.0f);
         products_[b].add(turned, rows, product);

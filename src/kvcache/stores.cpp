@@ -20,6 +20,11 @@ struct StoreRow {
 const std::vector<StoreRow>& stores() {
     static const std::vector<StoreRow> table = {
         {"float", make_float_key_store, make_float_value_store, {"dtype"}, {}},
+        {"coded",
+         make_coded_key_store,
+         make_coded_value_store,
+         {"token_scale"},
+         {"widths", "steps"}},
     };
     return table;
 }

@@ -89,6 +89,11 @@ public:
 /// The store of a part. Throws UnsupportedError for an unknown name, UsageError for settings or
 /// tensors that are wrong, missing or unknown.
 ///   float     as they are. Setting `dtype`: "bf16" or "f32" (that of the cache unless given).
+///   coded     in codes of few bits. Tensors: `widths` [1, runs], bits of the codes of each run of
+///             8 coordinates, 1 to 8; `steps` [1, coordinates], above 0: a coordinate stands for
+///             its code's level (coded.h) times its step. With the setting `token_scale`, times a
+///             scale of the token, a power of 2^(1/4) in 4 bits: next to `token_scale` times the
+///             root mean square of its coordinates, each as a share of what its levels suit best.
 std::shared_ptr<const KeyStore> make_key_store(const CodecPart& part, const StoreContext& context);
 std::shared_ptr<const ValueStore> make_value_store(const CodecPart& part,
                                                    const StoreContext& context);
@@ -98,6 +103,11 @@ DType float_store_dtype(const CodecPart& part, const StoreContext& context);
 std::shared_ptr<const KeyStore> make_float_key_store(const CodecPart& part,
                                                      const StoreContext& context);
 std::shared_ptr<const ValueStore> make_float_value_store(const CodecPart& part,
+                                                         const StoreContext& context);
+
+std::shared_ptr<const KeyStore> make_coded_key_store(const CodecPart& part,
+                                                     const StoreContext& context);
+std::shared_ptr<const ValueStore> make_coded_value_store(const CodecPart& part,
                                                          const StoreContext& context);
 
 /// Refuses, by name, settings and tensors that a map or store does not know: one that is not
