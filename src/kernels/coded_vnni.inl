@@ -8,6 +8,16 @@ constexpr int kHalfRun = kRunCodes / 2;
 inline __m512i load_bytes(const void* p) { return _mm512_loadu_si512(p); }
 inline __m512i every_byte(int x) { return _mm512_set1_epi8(static_cast<char>(x)); }
 
+// Bits of results of three operands: bit 4 · a + 2 · b + c.
+constexpr int kOrAnd = 0xf8;     // a | (b & c)
+constexpr int kOrAndNot = 0xf2;  // a | (~b & c)
+constexpr int kAndOr = 0xea;     // (a & b) | c
+constexpr int kChoose = 0xca;    // a ? b : c
+template <int kResults>
+inline __m512i logic(__m512i a, __m512i b, __m512i c) {
+    return _mm512_ternarylogic_epi32(a, b, c, kResults);
+}
+
 // ---- codes to levels ----
 
 /// Products of a signed and an unsigned number: weights of keys are signed, of values unsigned, and
@@ -87,18 +97,13 @@ struct LevelsOf {
     /// Levels of one of the run's two registers.
     template <int kReg>
     __m512i operator()(const Sections& s) const {
-        constexpr int kOrAnd = 0xf8;     // a | (b & c)
-        constexpr int kOrAndNot = 0xf2;  // a | (~b & c)
-        constexpr int kAndOr = 0xea;     // (a & b) | c
-        constexpr int kChoose = 0xca;    // a ? b : c
         if constexpr (kWidth == 1) {
             return _mm512_mask_blend_epi8(set<kReg>(s), every_byte(-127 ^ kFlip),
                                           every_byte(127 ^ kFlip));
         } else if constexpr (kWidth <= 3) {
             __m512i code = _mm512_and_si512(fields<2, kReg, 0>(s.two), every_byte(3));
             if constexpr (kWidth == 3) {
-                code = _mm512_ternarylogic_epi32(code, fields<1, kReg, 2>(s.one), every_byte(4),
-                                                 kOrAnd);
+                code = logic<kOrAnd>(code, fields<1, kReg, 2>(s.one), every_byte(4));
             }
             return _mm512_shuffle_epi8(first, code);
         } else if constexpr (kWidth <= 5) {
@@ -109,21 +114,17 @@ struct LevelsOf {
         } else if constexpr (kWidth == 6) {
             // Twice the code, of which the level is an even function.
             __m512i twice = _mm512_and_si512(fields<4, kReg, 1>(s.four), every_byte(0x1e));
-            twice = _mm512_ternarylogic_epi32(twice, fields<2, kReg, 5>(s.two), every_byte(0x60),
-                                              kOrAnd);
+            twice = logic<kOrAnd>(twice, fields<2, kReg, 5>(s.two), every_byte(0x60));
             return _mm512_add_epi8(twice, every_byte(-63 ^ kFlip));
         } else if constexpr (kWidth == 7) {
-            __m512i level = _mm512_ternarylogic_epi32(fields<4, kReg, 1>(s.four), every_byte(0x1e),
-                                                      every_byte(1), kAndOr);
-            level = _mm512_ternarylogic_epi32(level, fields<2, kReg, 5>(s.two), every_byte(0x60),
-                                              kOrAnd);
+            __m512i level =
+                logic<kAndOr>(fields<4, kReg, 1>(s.four), every_byte(0x1e), every_byte(1));
+            level = logic<kOrAnd>(level, fields<2, kReg, 5>(s.two), every_byte(0x60));
             constexpr int kTop = kFlip != 0 ? kOrAnd : kOrAndNot;
-            return _mm512_ternarylogic_epi32(level, fields<1, kReg, 7>(s.one), every_byte(0x80),
-                                             kTop);
+            return logic<kTop>(level, fields<1, kReg, 7>(s.one), every_byte(0x80));
         } else {
-            const __m512i level =
-                _mm512_ternarylogic_epi32(every_byte(15), fields<4, kReg, 0>(s.four),
-                                          fields<4, kReg, 4>(s.high_four), kChoose);
+            const __m512i level = logic<kChoose>(every_byte(15), fields<4, kReg, 0>(s.four),
+                                                 fields<4, kReg, 4>(s.high_four));
             return kFlip != 0 ? level : _mm512_xor_si512(level, every_byte(0x80));
         }
     }
