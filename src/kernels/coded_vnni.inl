@@ -3,7 +3,6 @@
 
 constexpr int64_t kCodedRows = 8;   // of one pass
 constexpr int64_t kLevelTiles = 4;  // whose levels are held at a time
-constexpr int kHalfRun = kRunCodes / 2;
 
 inline __m512i load_bytes(const void* p) { return _mm512_loadu_si512(p); }
 inline __m512i every_byte(int x) { return _mm512_set1_epi8(static_cast<char>(x)); }
@@ -16,6 +15,12 @@ constexpr int kChoose = 0xca;    // a ? b : c
 template <int kResults>
 inline __m512i logic(__m512i a, __m512i b, __m512i c) {
     return _mm512_ternarylogic_epi32(a, b, c, kResults);
+}
+
+/// sum += products of unsigned and signed bytes, four in each lane. GCC 12 copies sums twice for each
+/// call of the function that stands for this instruction.
+inline void add_products(VecI& sum, __m512i unsigned_bytes, __m512i signed_bytes) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
 }
 
 // ---- codes to levels ----
@@ -130,42 +135,54 @@ struct LevelsOf {
     }
 };
 
-/// Some tiles of which a kernel works on one run after another.
-struct RunOfTiles {
-    const uint8_t* from;  // the run in the first of them
+// From one tile's levels to the next's: a constant, so that one register addresses all of them, and
+// no power of two, so that they share no lines of the L1 cache.
+constexpr int64_t kLevelsSize = kPartRuns * kRunCodes + 64;
+
+/// Runs of one width that follow each other, in some tiles.
+struct EqualRuns {
+    int64_t first;  // of those whose levels are held
+    int64_t runs;
+    const uint8_t* from;  // in the first tile
     int64_t tile_bytes;
-    int64_t count;
-    uint8_t* to;        // where the first one's levels go
-    int64_t to_stride;  // from one tile's to the next's
+    int64_t tiles;
+    uint8_t* levels;  // of the runs that are held, in the first tile
 };
 
 /// Keys' levels: the two registers of a run, one after another, unsigned.
 template <int kWidth>
-inline void spread_keys(const RunOfTiles& run) {
+inline void spread_keys(const EqualRuns& equal) {
     const LevelsOf<kWidth, Signs::kUnsigned> levels;
-    for (int64_t k = 0; k < run.count; ++k) {
-        const Sections s = load_sections<kWidth>(run.from + k * run.tile_bytes);
-        uint8_t* to = run.to + k * run.to_stride;
-        _mm512_storeu_si512(to, levels.template operator()<0>(s));
-        _mm512_storeu_si512(to + 64, levels.template operator()<1>(s));
+    for (int64_t k = 0; k < equal.tiles; ++k) {
+        const uint8_t* from = equal.from + k * equal.tile_bytes;
+        uint8_t* to = equal.levels + k * kLevelsSize + equal.first * kRunCodes;
+        for (int64_t i = 0; i < equal.runs; ++i) {
+            const Sections s = load_sections<kWidth>(from + i * kTileTokens * kWidth);
+            _mm512_storeu_si512(to + i * kRunCodes, levels.template operator()<0>(s));
+            _mm512_storeu_si512(to + i * kRunCodes + 64, levels.template operator()<1>(s));
+        }
     }
 }
 
 /// Values' levels, signed: 4 tokens of its 8 coordinates per 32 bytes, which stand 64 bytes apart,
 /// so that two runs fill 4 registers.
 template <int kWidth>
-inline void spread_values(const RunOfTiles& run) {
+inline void spread_values(const EqualRuns& equal) {
     const LevelsOf<kWidth, Signs::kSigned> levels;
-    for (int64_t k = 0; k < run.count; ++k) {
-        const Sections s = load_sections<kWidth>(run.from + k * run.tile_bytes);
-        uint8_t* to = run.to + k * run.to_stride;
-        const auto put = [&](__m512i reg, int at) {
-            __builtin_memcpy(to + at, &reg, 32);
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + at + 64),
-                                _mm512_maskz_extracti64x4_epi64(0xff, reg, 1));
-        };
-        put(levels.template operator()<0>(s), 0);
-        put(levels.template operator()<1>(s), 128);
+    for (int64_t k = 0; k < equal.tiles; ++k) {
+        const uint8_t* from = equal.from + k * equal.tile_bytes;
+        for (int64_t i = 0; i < equal.runs; ++i) {
+            const int64_t run = equal.first + i;
+            uint8_t* to = equal.levels + k * kLevelsSize + run / 2 * 2 * kRunCodes + run % 2 * 32;
+            const Sections s = load_sections<kWidth>(from + i * kTileTokens * kWidth);
+            const auto put = [&](__m512i reg, int at) {
+                __builtin_memcpy(to + at, &reg, 32);
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + at + 64),
+                                    _mm512_maskz_extracti64x4_epi64(0xff, reg, 1));
+            };
+            put(levels.template operator()<0>(s), 0);
+            put(levels.template operator()<1>(s), 128);
+        }
     }
 }
 
@@ -189,6 +206,24 @@ inline void with_width(int width, Fn fn) {
             return fn.template operator()<7>();
         default:
             return fn.template operator()<8>();
+    }
+}
+
+/// Calls spread.template operator()<width>() for runs of one width after another, which it finds in
+/// `equal`: choosing the loop for a width takes longer than a tile's run does.
+template <typename Spread>
+inline void for_equal_runs(const uint8_t* widths, int64_t runs, EqualRuns& equal,
+                           ReadAhead& read_ahead, Spread spread) {
+    while (equal.first < runs) {
+        const int width = widths[equal.first];
+        int64_t end = equal.first + 1;
+        while (end < runs && widths[end] == width) ++end;
+        equal.runs = end - equal.first;
+        with_width(width, spread);
+        const int64_t bytes = equal.runs * kTileTokens * width;
+        read_ahead(equal.tiles * bytes);
+        equal.from += bytes;
+        equal.first = end;
     }
 }
 
@@ -266,6 +301,10 @@ void prepare_coded(const CodedShape& shape, int64_t band, const float* weights, 
 
 // ---- scores ----
 
+// From one row's weights to the next's: a constant, so that one register addresses all of them, and
+// no power of two, so that they share no lines of the L1 cache.
+constexpr int64_t kWeightsSize = kPartCoords + 64;
+
 /// Some runs of a band, of some tiles.
 struct ScorePart {
     const CodedShape& shape;
@@ -282,43 +321,50 @@ struct ScorePart {
     float* out;
     int64_t out_stride;
 
-    /// T tiles from `tile` on.
+    /// T tiles from `tile` on. `weights`: of R rows, kWeightsSize apart.
     template <int R, int T>
-    void score(int64_t row, int64_t tile) const {
+    void score(const std::byte* weights, int64_t row, int64_t tile) const {
         const std::byte* queries = prepared + row * query_bytes;
-        __m512i sums[R][T];
+        VecI sums[R][T];
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-            const QueryBand of = query_band(queries + r * query_bytes, shape, band);
-            for (int k = 0; k < T; ++k) sums[r][k] = _mm512_set1_epi32(starts_band ? of.offset : 0);
+#pragma GCC unroll 4
+            for (int k = 0; k < T; ++k) sums[r][k] = VecI{};
         }
-        const std::byte* weights = queries + run * kRunCoords;
-        const uint8_t* from = levels + tile * runs * kRunCodes;
-        for (int64_t step = 0; step < 2 * runs; ++step) {
-            __m512i keys[T];
-            for (int k = 0; k < T; ++k)
-                keys[k] = load_bytes(from + (k * runs * 2 + step) * kHalfRun);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) {
-                const __m512i four =
-                    _mm512_set1_epi32(load_as<int32_t>(weights + r * query_bytes + step * 4));
+        const uint8_t* from = levels + tile * kLevelsSize;
+        for (int64_t i = 0; i < runs; ++i) {
+#pragma GCC unroll 2
+            for (int half = 0; half < 2; ++half) {
+                __m512i keys[T];
+#pragma GCC unroll 4
                 for (int k = 0; k < T; ++k)
-                    sums[r][k] = _mm512_dpbusd_epi32(sums[r][k], keys[k], four);
+                    keys[k] = load_bytes(from + k * kLevelsSize + half * kHalfRun);
+#pragma GCC unroll 8
+                for (int r = 0; r < R; ++r) {
+                    const __m512i four =
+                        _mm512_set1_epi32(load_as<int32_t>(weights + r * kWeightsSize + half * 4));
+#pragma GCC unroll 4
+                    for (int k = 0; k < T; ++k) add_products(sums[r][k], keys[k], four);
+                }
             }
+            from += kRunCodes;
+            weights += kRunCoords;
         }
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
             const std::byte* query = queries + r * query_bytes;
-            const VecF scale = broadcast(query_band(query, shape, band).scale);
+            const QueryBand of = query_band(query, shape, band);
+            const int32_t offset = starts_band ? of.offset : 0;
             float bias = 0;
             for (int64_t b = 0; ends_tile && b < shape.bands; ++b)
                 bias += query_band(query, shape, b).bias;
+#pragma GCC unroll 4
             for (int k = 0; k < T; ++k) {
                 float* to = out + (row + r) * out_stride + (tile + k) * kTileTokens;
                 // Fused in so many words, lest rows of one pass be fused and of another not.
                 const VecF before = starts_tile ? VecF{} : load(to);
-                VecF total =
-                    _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(kAllLanes, sums[r][k]), scale, before);
+                VecF total = _mm512_fmadd_ps(__builtin_convertvector(sums[r][k] + offset, VecF),
+                                             broadcast(of.scale), before);
                 if (ends_tile) total = _mm512_fmadd_ps(total, scales[tile + k], broadcast(bias));
                 store(to, total);
             }
@@ -327,10 +373,21 @@ struct ScorePart {
 
     void run_rows(int64_t rows, int64_t count) const {
         auto block = [&]<int R>(int64_t row) {
+            alignas(64) std::byte weights[R * kWeightsSize];
+            for (int64_t r = 0; r < R; ++r) {
+                const std::byte* from = prepared + (row + r) * query_bytes + run * kRunCoords;
+                for (int64_t i = 0; i < runs; i += 8) {
+                    const auto lanes =
+                        static_cast<__mmask8>(runs - i >= 8 ? 0xff : (1 << (runs - i)) - 1);
+                    _mm512_storeu_si512(weights + r * kWeightsSize + i * kRunCoords,
+                                        _mm512_maskz_loadu_epi64(lanes, from + i * kRunCoords));
+                }
+            }
             constexpr int kTogether = R <= 4 ? 4 : 2;
             int64_t tile = 0;
-            for (; tile + kTogether <= count; tile += kTogether) score<R, kTogether>(row, tile);
-            for (; tile < count; ++tile) score<R, 1>(row, tile);
+            for (; tile + kTogether <= count; tile += kTogether)
+                score<R, kTogether>(weights, row, tile);
+            for (; tile < count; ++tile) score<R, 1>(weights, row, tile);
         };
         for_row_blocks<kCodedRows>(0, rows, block);
     }
@@ -340,28 +397,28 @@ void score_coded(const CodedShape& shape, const std::byte* prepared, int64_t row
                  float* out, int64_t out_stride) noexcept {
     const int64_t tile_bytes = shape.tile_bytes();
     ReadAhead read_ahead(tiles.soon, tiles.data, tiles.count * tile_bytes);
-    alignas(64) uint8_t levels[kLevelTiles * kPartRuns * kRunCodes];
+    alignas(64) uint8_t levels[kLevelTiles * kLevelsSize];
     for (int64_t tile = 0; tile < tiles.count; tile += kLevelTiles) {
         const int64_t count = tiles.count - tile < kLevelTiles ? tiles.count - tile : kLevelTiles;
         const uint8_t* data = static_cast<const uint8_t*>(tiles.data) + tile * tile_bytes;
         __m512 scales[kLevelTiles];
         for (int64_t k = 0; k < count; ++k)
             scales[k] = token_scales_of(shape.scaled, data + (k + 1) * tile_bytes - kScaleBytes);
-        const uint8_t* at = data;
         int64_t run = 0;
         for (int64_t band = 0; band < shape.bands; ++band) {
             const int64_t start = run;
             while (run < shape.band_ends[band]) {
                 const int64_t left = shape.band_ends[band] - run;
                 const int64_t runs = left < kPartRuns ? left : kPartRuns;
-                for (int64_t i = 0; i < runs; ++i) {
-                    const int width = shape.widths[run + i];
-                    const RunOfTiles of = {at, tile_bytes, count, levels + i * kRunCodes,
-                                           runs * kRunCodes};
-                    with_width(width, [&]<int kWidth>() { spread_keys<kWidth>(of); });
-                    at += kTileTokens * width;
-                    read_ahead(count * kTileTokens * width);
-                }
+                EqualRuns equal = {.first = 0,
+                                   .runs = 0,
+                                   .from = data,
+                                   .tile_bytes = tile_bytes,
+                                   .tiles = count,
+                                   .levels = levels};
+                for_equal_runs(shape.widths + run, runs, equal, read_ahead,
+                               [&]<int kWidth>() { spread_keys<kWidth>(equal); });
+                data = equal.from;
                 const ScorePart part = {.shape = shape,
                                         .prepared = prepared,
                                         .query_bytes = coded_query_bytes(shape),
@@ -411,37 +468,40 @@ struct RoundedWeights {
 };
 
 /// Adds to R rows' sums the products of some tiles and C pairs of runs (the last may be half of
-/// one). `levels` [tiles, pairs, 4, 64].
+/// one).
 template <int R, int C>
-inline void sum_pairs(const RoundedWeights& weights, const uint8_t* levels, int64_t pairs,
-                      int64_t count, __mmask16 last_lanes, float* acc, int64_t acc_stride) {
-    __m512i sums[R][C];
+inline void sum_pairs(const RoundedWeights& weights, const uint8_t* levels, int64_t count,
+                      __mmask16 last_lanes, float* acc, int64_t acc_stride) {
+    VecI sums[R][C];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-        for (int c = 0; c < C; ++c) sums[r][c] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) sums[r][c] = VecI{};
     }
     for (int64_t k = 0; k < count; ++k) {
 #pragma GCC unroll 4
         for (int step = 0; step < 4; ++step) {
             __m512i values[C];
+#pragma GCC unroll 4
             for (int c = 0; c < C; ++c)
-                values[c] = load_bytes(levels + ((k * pairs + c) * 4 + step) * 64);
+                values[c] = load_bytes(levels + k * kLevelsSize + (c * 4 + step) * 64);
 #pragma GCC unroll 8
             for (int r = 0; r < R; ++r) {
                 const __m512i four =
                     _mm512_set1_epi32(load_as<int32_t>(weights.p[r] + k * kTileTokens + 4 * step));
-                for (int c = 0; c < C; ++c)
-                    sums[r][c] = _mm512_dpbusd_epi32(sums[r][c], four, values[c]);
+#pragma GCC unroll 4
+                for (int c = 0; c < C; ++c) add_products(sums[r][c], four, values[c]);
             }
         }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
         for (int c = 0; c < C; ++c) {
             float* to = acc + r * acc_stride + c * kLanes;
             const __mmask16 lanes = c == C - 1 ? last_lanes : kAllLanes;
             const VecF total =
-                _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(kAllLanes, sums[r][c]),
+                _mm512_fmadd_ps(__builtin_convertvector(sums[r][c], VecF),
                                 broadcast(weights.unit[r]), _mm512_maskz_loadu_ps(lanes, to));
             _mm512_mask_storeu_ps(to, lanes, total);
         }
@@ -452,31 +512,32 @@ void sum_coded(const CodedShape& shape, const float* p, int64_t p_stride, int64_
                float* acc, int64_t acc_stride) noexcept {
     const int64_t tile_bytes = shape.tile_bytes();
     ReadAhead read_ahead(tiles.soon, tiles.data, tiles.count * tile_bytes);
-    alignas(64) uint8_t levels[kLevelTiles * kPartRuns * kRunCodes];
+    alignas(64) uint8_t levels[kLevelTiles * kLevelsSize];
     for (int64_t tile = 0; tile < tiles.count; tile += kLevelTiles) {
         const int64_t count = tiles.count - tile < kLevelTiles ? tiles.count - tile : kLevelTiles;
         const uint8_t* data = static_cast<const uint8_t*>(tiles.data) + tile * tile_bytes;
         __m512 scales[kLevelTiles];
         for (int64_t k = 0; k < count; ++k)
             scales[k] = token_scales_of(shape.scaled, data + (k + 1) * tile_bytes - kScaleBytes);
-        const uint8_t* at = data;
         for (int64_t run = 0; run < shape.runs; run += kPartRuns) {
             const int64_t runs = shape.runs - run < kPartRuns ? shape.runs - run : kPartRuns;
             const int64_t pairs = (runs + 1) / 2;
-            for (int64_t i = 0; i < runs; ++i) {
-                const int width = shape.widths[run + i];
-                const RunOfTiles of = {at, tile_bytes, count,
-                                       levels + i / 2 * 2 * kRunCodes + i % 2 * 32,
-                                       pairs * 2 * kRunCodes};
-                with_width(width, [&]<int kWidth>() { spread_values<kWidth>(of); });
+            EqualRuns equal = {.first = 0,
+                               .runs = 0,
+                               .from = data,
+                               .tile_bytes = tile_bytes,
+                               .tiles = count,
+                               .levels = levels};
+            for_equal_runs(shape.widths + run, runs, equal, read_ahead,
+                           [&]<int kWidth>() { spread_values<kWidth>(equal); });
+            data = equal.from;
+            if (runs % 2 != 0) {
                 // What stands beside a last run without another is added to nothing.
-                if (i == runs - 1 && runs % 2 != 0) {
-                    RunOfTiles beside = of;
-                    beside.to += 32;
-                    spread_values<1>(beside);
-                }
-                at += kTileTokens * width;
-                read_ahead(count * kTileTokens * width);
+                EqualRuns beside = equal;
+                beside.first = runs;
+                beside.runs = 1;
+                beside.from -= kTileTokens;
+                spread_values<1>(beside);
             }
             auto block = [&]<int R>(int64_t row) {
                 RoundedWeights weights;
@@ -486,7 +547,7 @@ void sum_coded(const CodedShape& shape, const float* p, int64_t p_stride, int64_
                 float* to = acc + row * acc_stride + run * kRunCoords;
                 const auto sum = [&]<int C>(int64_t pair) {
                     const bool half = pair + C == pairs && runs % 2 != 0;
-                    sum_pairs<R, C>(weights, levels + pair * 2 * kRunCodes, pairs, count,
+                    sum_pairs<R, C>(weights, levels + pair * 2 * kRunCodes, count,
                                     half ? 0xff : kAllLanes, to + pair * kLanes, acc_stride);
                 };
                 int64_t pair = 0;
