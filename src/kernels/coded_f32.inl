@@ -1,6 +1,50 @@
 // Coded tiles in f32: their levels are written out as tiles of f32 numbers, which all rows share.
 // Included by coded.inl.
 
+#if defined(__AVX2__)
+
+inline __m256i every_byte(int x) { return _mm256_set1_epi8(static_cast<char>(x)); }
+
+/// Codes [128] of a run, as they stand in its two registers, a quarter at a time.
+template <int kWidth>
+inline void unpack_codes(const uint8_t* run, uint8_t* codes) {
+    __m256i quarters[4] = {};
+    int shift = 0;
+    const auto load = [&] { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(run)); };
+    const auto add = [&](int i, __m256i field) {
+        quarters[i] = _mm256_or_si256(quarters[i], _mm256_slli_epi16(field, shift));
+    };
+    for (; kWidth - shift >= 4; shift += 4) {
+        for (int i = 0; i < 2; ++i, run += 32) {
+            const __m256i two = load();
+            add(i, _mm256_and_si256(two, every_byte(15)));
+            add(i + 2, _mm256_and_si256(_mm256_srli_epi16(two, 4), every_byte(15)));
+        }
+    }
+    if constexpr (kWidth % 4 >= 2) {
+        const __m256i all = load();
+        for (int i = 0; i < 4; ++i)
+            add(i, _mm256_and_si256(_mm256_srli_epi16(all, 2 * i), every_byte(3)));
+        shift += 2;
+        run += 32;
+    }
+    if constexpr (kWidth % 2 != 0) {
+        const __m256i all =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(run)));
+        for (int i = 0; i < 4; ++i) {
+            // Bit 2 · i in the first half of the quarter, the next in the second.
+            const __m256i bit =
+                _mm256_blend_epi32(every_byte(1 << (2 * i)), every_byte(2 << (2 * i)), 0xf0);
+            const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(all, bit), bit);
+            add(i, _mm256_and_si256(set, every_byte(1)));
+        }
+    }
+    for (int i = 0; i < 4; ++i)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + 32 * i), quarters[i]);
+}
+
+#else
+
 /// Codes [128] of a run, as they stand in its two registers.
 template <int kWidth>
 inline void unpack_codes(const uint8_t* run, uint8_t* codes) {
@@ -27,6 +71,8 @@ inline void unpack_codes(const uint8_t* run, uint8_t* codes) {
         }
     }
 }
+
+#endif
 
 /// Levels [128] of a run, as the codes stand.
 template <int kWidth>
