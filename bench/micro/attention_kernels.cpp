@@ -1,4 +1,5 @@
 #include "bench/micro/benches.h"
+#include "kernels/coded.h"
 
 namespace lowkey::bench {
 namespace {
@@ -28,6 +29,67 @@ void sum(benchmark::State& state, Sum kernel, const void* tiles, int64_t element
             2.0 * static_cast<double>(rows * kTokens * dim), [&] {
                 kernel(p.data(), kTokens, rows, dim, {tiles, kTiles}, acc.data(), dim);
             });
+}
+
+/// Tiles of random codes whose tokens have scales. A token of 64 coordinates has runs of 5 to 2
+/// bits, 3.5 on average; longer ones repeat that.
+class CodedTiles {
+public:
+    explicit CodedTiles(int64_t dim) {
+        constexpr uint8_t kWidths[] = {5, 4, 4, 4, 3, 3, 3, 2};
+        const int64_t runs = dim / kRunCoords;
+        for (int64_t i = 0; i < runs; ++i) widths_.push_back(kWidths[i * 8 / runs]);
+        end_ = runs;
+        shape_ = {
+            .widths = widths_.data(), .runs = runs, .band_ends = &end_, .bands = 1, .scaled = true};
+        std::mt19937 random(1);
+        data_.resize(static_cast<size_t>(kTiles * shape_.tile_bytes()));
+        for (std::byte& b : data_) b = static_cast<std::byte>(random());
+    }
+    CodedTiles(const CodedTiles&) = delete;
+    CodedTiles& operator=(const CodedTiles&) = delete;
+
+    [[nodiscard]] const CodedShape& shape() const { return shape_; }
+    [[nodiscard]] Tiles tiles() const { return {data_.data(), kTiles}; }
+    [[nodiscard]] double bytes() const { return static_cast<double>(data_.size()); }
+
+private:
+    std::vector<uint8_t> widths_;
+    int64_t end_ = 0;
+    CodedShape shape_;
+    std::vector<std::byte> data_;
+};
+
+void score_coded(benchmark::State& state, const KernelTable& table, int64_t dim, int64_t rows) {
+    const CodedTiles coded(dim);
+    const std::vector<float> weights = random_floats(rows * dim);
+    std::vector<std::byte> prepared(
+        static_cast<size_t>(rows * table.coded_query_bytes(coded.shape())));
+    table.prepare_coded(coded.shape(), 0, weights.data(), dim, nullptr, rows, prepared.data());
+    std::vector<float> out(static_cast<size_t>(rows * kTokens));
+    measure(state, coded.bytes(), 2.0 * static_cast<double>(rows * kTokens * dim), [&] {
+        table.score_coded(coded.shape(), prepared.data(), rows, coded.tiles(), out.data(), kTokens);
+    });
+}
+
+void sum_coded(benchmark::State& state, const KernelTable& table, int64_t dim, int64_t rows) {
+    const CodedTiles coded(dim);
+    std::vector<float> p = random_floats(rows * kTokens);
+    for (float& x : p) x = x * x;
+    std::vector<float> acc(static_cast<size_t>(rows * dim));
+    measure(state, coded.bytes(), 2.0 * static_cast<double>(rows * kTokens * dim), [&] {
+        table.sum_coded(coded.shape(), p.data(), kTokens, rows, coded.tiles(), acc.data(), dim);
+    });
+}
+
+void prepare_coded(benchmark::State& state, const KernelTable& table, int64_t dim, int64_t rows) {
+    const CodedTiles coded(dim);
+    const std::vector<float> weights = random_floats(rows * dim);
+    std::vector<std::byte> prepared(
+        static_cast<size_t>(rows * table.coded_query_bytes(coded.shape())));
+    measure(state, 4.0 * static_cast<double>(rows * dim), 0, [&] {
+        table.prepare_coded(coded.shape(), 0, weights.data(), dim, nullptr, rows, prepared.data());
+    });
 }
 
 void online_softmax(benchmark::State& state, const KernelTable& table, int64_t dim, int64_t rows) {
@@ -76,6 +138,16 @@ void add_attention_kernels(const KernelTable& table) {
             add("sum_bf16", [&table, dim, rows](benchmark::State& state) {
                 const std::vector<uint16_t> tiles = random_bf16(table, kTokens * dim);
                 sum(state, table.sum_bf16, tiles.data(), 2, dim, rows);
+            });
+            if (dim % kRunCoords != 0) continue;
+            add("score_coded", [&table, dim, rows](benchmark::State& state) {
+                score_coded(state, table, dim, rows);
+            });
+            add("sum_coded", [&table, dim, rows](benchmark::State& state) {
+                sum_coded(state, table, dim, rows);
+            });
+            add("prepare_coded", [&table, dim, rows](benchmark::State& state) {
+                prepare_coded(state, table, dim, rows);
             });
         }
         for (const int64_t rows : {1, 7, 64}) {

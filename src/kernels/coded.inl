@@ -2,6 +2,7 @@
 // by kernels.inl.
 
 constexpr int kRunCodes = kRunCoords * kTileTokens;
+constexpr int kHalfRun = kRunCodes / 2;
 // Coordinates of which levels are held at a time: longer tokens come in parts.
 constexpr int64_t kPartCoords = 256;
 constexpr int64_t kPartRuns = kPartCoords / kRunCoords;

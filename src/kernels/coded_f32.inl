@@ -1,16 +1,59 @@
 // Coded tiles in f32: their levels are written out as tiles of f32 numbers, which all rows share.
 // Included by coded.inl.
 
+#if defined(__AVX2__)
+
+inline __m256i every_byte(int x) { return _mm256_set1_epi8(static_cast<char>(x)); }
+
+/// Codes [128] of a run, as they stand in its two registers, a quarter at a time.
+template <int kWidth>
+inline void unpack_codes(const uint8_t* run, uint8_t* codes) {
+    __m256i quarters[4] = {};
+    int shift = 0;
+    const auto load = [&] { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(run)); };
+    const auto add = [&](int i, __m256i field) {
+        quarters[i] = _mm256_or_si256(quarters[i], _mm256_slli_epi16(field, shift));
+    };
+    for (; kWidth - shift >= 4; shift += 4) {
+        for (int i = 0; i < 2; ++i, run += 32) {
+            const __m256i two = load();
+            add(i, _mm256_and_si256(two, every_byte(15)));
+            add(i + 2, _mm256_and_si256(_mm256_srli_epi16(two, 4), every_byte(15)));
+        }
+    }
+    if constexpr (kWidth % 4 >= 2) {
+        const __m256i all = load();
+        for (int i = 0; i < 4; ++i)
+            add(i, _mm256_and_si256(_mm256_srli_epi16(all, 2 * i), every_byte(3)));
+        shift += 2;
+        run += 32;
+    }
+    if constexpr (kWidth % 2 != 0) {
+        const __m256i all =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(run)));
+        for (int i = 0; i < 4; ++i) {
+            // Bit 2 · i in the first half of the quarter, the next in the second.
+            const __m256i bit =
+                _mm256_blend_epi32(every_byte(1 << (2 * i)), every_byte(2 << (2 * i)), 0xf0);
+            const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(all, bit), bit);
+            add(i, _mm256_and_si256(set, every_byte(1)));
+        }
+    }
+    for (int i = 0; i < 4; ++i)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + 32 * i), quarters[i]);
+}
+
+#else
+
 /// Codes [128] of a run, as they stand in its two registers.
 template <int kWidth>
 inline void unpack_codes(const uint8_t* run, uint8_t* codes) {
-    constexpr int kHalf = kRunCodes / 2;
     int shift = 0;
     for (int i = 0; i < kRunCodes; ++i) codes[i] = 0;
     for (; kWidth - shift >= 4; shift += 4, run += 64) {
-        for (int i = 0; i < kHalf; ++i) {
+        for (int i = 0; i < kHalfRun; ++i) {
             codes[i] |= static_cast<uint8_t>((run[i] & 0xf) << shift);
-            codes[kHalf + i] |= static_cast<uint8_t>(run[i] >> 4 << shift);
+            codes[kHalfRun + i] |= static_cast<uint8_t>(run[i] >> 4 << shift);
         }
     }
     if (kWidth % 4 >= 2) {
@@ -28,6 +71,8 @@ inline void unpack_codes(const uint8_t* run, uint8_t* codes) {
         }
     }
 }
+
+#endif
 
 /// Levels [128] of a run, as the codes stand.
 template <int kWidth>
@@ -85,21 +130,43 @@ inline void unpack_run(int width, const uint8_t* run, int8_t* levels) {
     }
 }
 
+/// Byte `i` of each 32 bits, with its sign, in f32.
+inline VecF signed_byte(VecI four, int i) {
+    return __builtin_convertvector((four << (24 - 8 * i)) >> 24, VecF);
+}
+
 /// Levels of a run of keys, times their tokens' scales: [8, 16].
 inline void spread_keys(const int8_t* levels, const float* scales, float* to) {
-    for (int c = 0; c < kRunCoords; ++c) {
-        const int8_t* from = levels + c / 4 * 64 + c % 4;
-        for (int t = 0; t < kTileTokens; ++t)
-            to[c * kTileTokens + t] = scales[t] * static_cast<float>(from[4 * t]);
+    for (int reg = 0; reg < 2; ++reg) {
+        for (int t = 0; t < kTileTokens; t += kLanes) {
+            const auto four = load_as<VecI>(levels + kHalfRun * reg + 4 * t);
+            const VecF scale = load(scales + t);
+            for (int c = 0; c < 4; ++c)
+                store(to + (4 * reg + c) * kTileTokens + t, signed_byte(four, c) * scale);
+        }
     }
 }
 
+// As many coordinates of a value as a vector holds of its run's 8.
+#if LOWKEY_VEC_BYTES == 64
+using CoordI = VecHalfI;
+using CoordF = VecHalfF;
+#else
+using CoordI = VecI;
+using CoordF = VecF;
+#endif
+constexpr int kCoordLanes = sizeof(CoordI) / 4;
+
 /// Of values: [16, 8], tokens `stride` apart.
 inline void spread_values(const int8_t* levels, const float* scales, float* to, int64_t stride) {
-    for (int t = 0; t < kTileTokens; ++t) {
-        const int8_t* from = levels + t / 8 * 64 + t / 4 % 2 * 32 + t % 4;
-        for (int c = 0; c < kRunCoords; ++c)
-            to[t * stride + c] = scales[t] * static_cast<float>(from[4 * c]);
+    for (int t = 0; t < kTileTokens; t += 4) {
+        for (int c = 0; c < kRunCoords; c += kCoordLanes) {
+            const auto four = load_as<CoordI>(levels + kRunCoords * t + 4 * c);
+            for (int i = 0; i < 4; ++i) {
+                const auto level = __builtin_convertvector((four << (24 - 8 * i)) >> 24, CoordF);
+                store_as(to + (t + i) * stride + c, level * scales[t + i]);
+            }
+        }
     }
 }
 

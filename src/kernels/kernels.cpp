@@ -18,6 +18,9 @@ extern const KernelTable kTable;
 namespace avx512 {
 extern const KernelTable kTable;
 }
+namespace avx512_vnni {
+extern const KernelTable kTable;
+}
 namespace avx512_bf16 {
 extern const KernelTable kTable;
 }
@@ -36,14 +39,20 @@ std::vector<const KernelTable*> runnable_kernels() {
                              __builtin_cpu_supports("avx512dq") != 0 &&
                              __builtin_cpu_supports("avx512vl") != 0;
     if (avx2_runs) tables.push_back(&avx2::kTable);
-    if (avx512_runs && has_avx512_bf16()) {
+    if (!avx512_runs) return tables;
+    const bool vnni_runs = __builtin_cpu_supports("avx512vnni") != 0;
+    const auto f32_products = [&] {
+        tables.push_back(&avx512::kTable);
+        if (vnni_runs) tables.push_back(&avx512_vnni::kTable);
+    };
+    // Where products of bf16 are no faster, rounding to them gains nothing.
+    if (has_fast_bf16()) f32_products();
+    // All processors with bf16 have the products of 8 bits that those tables use, too.
+    if (vnni_runs && has_avx512_bf16()) {
         tables.push_back(&avx512_bf16::kTable);
         if (request_amx_bf16()) tables.push_back(&amx::kTable);
     }
-    if (avx512_runs) {
-        // Where products of bf16 are no faster, rounding to them gains nothing.
-        tables.insert(has_fast_bf16() ? tables.begin() + 2 : tables.end(), &avx512::kTable);
-    }
+    if (!has_fast_bf16()) f32_products();
 #endif
     return tables;
 }

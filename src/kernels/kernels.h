@@ -125,8 +125,8 @@ struct KernelTable {
 };
 
 /// The kernels of the best instruction set of this machine, chosen once. LOWKEY_ISA (portable,
-/// avx2, avx512, avx512_bf16, amx) forces one; a name that is unknown or cannot run here ends in a
-/// UsageError at first use.
+/// avx2, avx512, avx512_vnni, avx512_bf16, amx) forces one; a name that is unknown or cannot run
+/// here ends in a UsageError at first use.
 const KernelTable& kernels();
 /// All that can run on this machine, best last; for tests.
 std::vector<const KernelTable*> runnable_kernels();

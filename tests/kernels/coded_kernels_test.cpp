@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -23,6 +24,7 @@ struct Tokens {
     CodedShape shape;
     int64_t tiles;
     std::vector<std::byte> keys, values;
+    std::vector<double> scales;  // [16 · tiles]
     std::vector<double> levels;  // [16 · tiles, coords], times the token's scale
 
     Tokens(Widths of, std::vector<int64_t> ends, bool scaled, int64_t count, unsigned seed)
@@ -46,12 +48,13 @@ struct Tokens {
             const auto slot = static_cast<int>(t % kTileTokens);
             write_coded_key(shape, codes.data(), scale, keys.data() + tile, slot);
             write_coded_value(shape, codes.data(), scale, values.data() + tile, slot);
+            scales.push_back(scaled ? static_cast<double>(coded_scale(scale)) : 1);
             for (size_t c = 0; c < codes.size(); ++c)
-                levels.push_back(static_cast<double>(coded_scale(scale)) *
-                                 coded_levels(widths[c / kRunCoords])[codes[c]]);
+                levels.push_back(scales.back() * coded_levels(widths[c / kRunCoords])[codes[c]]);
         }
     }
     [[nodiscard]] int64_t tokens() const { return tiles * kTileTokens; }
+    [[nodiscard]] double scale(int64_t token) const { return scales[static_cast<size_t>(token)]; }
     [[nodiscard]] double level(int64_t token, int64_t coord) const {
         return levels[static_cast<size_t>(token * shape.coords() + coord)];
     }
@@ -82,11 +85,20 @@ void prepare(const KernelTable& table, const CodedShape& shape, const std::vecto
     }
 }
 
-/// What weights rounded to 8 bits may change of a score, relative to Σ |weight · level|; 1e-5 would
-/// do for exact ones.
-constexpr double kScoreError = 1e-3;
-/// Of 255 steps up to the largest weight p of some tokens.
-constexpr double kSumError = 0.004;
+/// Errors of sums beside what is allowed of each, and of all together.
+class Errors {
+public:
+    /// `steps`: Σ (step · factor)² over the products of a sum one of whose factors is rounded to
+    /// whole steps; none errs by more than half of one, and evenly up to that.
+    void add(double error, double steps) {
+        squares_ += error * error;
+        expected_ += steps / 12;
+    }
+    void check() const { EXPECT_LE(squares_, 2 * expected_); }
+
+private:
+    double squares_ = 0, expected_ = 0;
+};
 
 class CodedKernels : public ::testing::TestWithParam<const KernelTable*> {
 protected:
@@ -118,53 +130,77 @@ protected:
 void CodedKernels::check(const Tokens& tokens, int64_t rows) {
     const CodedShape& shape = tokens.shape;
     const int64_t coords = shape.coords();
+    constexpr double kExact = 1e-5;  // of the sum of absolute products, in f32
     const auto weights = random_floats(rows * coords, -1, 3);
     const auto bias = random_floats(rows * shape.bands, -1, 4);
     const auto out = scores(tokens, weights, bias, rows);
     const int64_t stride = tokens.tokens() + 3;
+    Errors score_errors;
     for (int64_t r = 0; r < rows; ++r) {
         double added = 0;
-        for (int64_t b = 0; b < shape.bands; ++b) added += bias[static_cast<size_t>(b * rows + r)];
+        std::vector<double> steps(static_cast<size_t>(coords));  // of 127 to the band's largest
+        for (int64_t b = 0, first = 0; b < shape.bands; first = shape.band_ends[b++] * kRunCoords) {
+            added += bias[static_cast<size_t>(b * rows + r)];
+            double largest = 0;
+            const auto end = static_cast<size_t>(shape.band_ends[b] * kRunCoords);
+            for (auto c = static_cast<size_t>(first); c < end; ++c)
+                largest = std::max<double>(largest,
+                                           std::abs(weights[static_cast<size_t>(r * coords) + c]));
+            std::fill(steps.begin() + first, steps.begin() + static_cast<std::ptrdiff_t>(end),
+                      largest / 127);
+        }
         for (int64_t t = 0; t < tokens.tokens(); ++t) {
-            double want = added;
-            double absolute = std::abs(added);
+            double want = added, absolute = std::abs(added), half_steps = 0, squares = 0;
             for (int64_t c = 0; c < coords; ++c) {
+                const double level = tokens.level(t, c);
                 const double term =
-                    static_cast<double>(weights[static_cast<size_t>(r * coords + c)]) *
-                    tokens.level(t, c);
+                    static_cast<double>(weights[static_cast<size_t>(r * coords + c)]) * level;
+                const double step = steps[static_cast<size_t>(c)] * std::abs(level);
                 want += term;
                 absolute += std::abs(term);
+                half_steps += step / 2;
+                squares += step * step;
             }
-            // Errors of rounded weights are no larger than a step each, and of any sign.
-            const double few =
-                rounds() ? 4 * kScoreError / std::sqrt(static_cast<double>(coords) / 16) : 1e-5;
-            ASSERT_NEAR(out[static_cast<size_t>(r * stride + t)], want, few * absolute)
+            const double error = out[static_cast<size_t>(r * stride + t)] - want;
+            ASSERT_LE(std::abs(error), kExact * absolute + (rounds() ? half_steps : 0))
                 << "row " << r << " token " << t;
+            score_errors.add(error, squares + kExact * absolute);
         }
         for (int64_t t = tokens.tokens(); t < stride; ++t)
             ASSERT_EQ(out[static_cast<size_t>(r * stride + t)], 77.0f);
     }
+    score_errors.check();
 
     auto p = random_floats(rows * tokens.tokens(), 0, 5);
     for (size_t i = 0; i < p.size(); i += 3) p[i] *= 0.01f;
     const auto acc = sums(tokens, p, rows);
+    Errors sum_errors;
     for (int64_t r = 0; r < rows; ++r) {
+        double largest = 0;
+        for (int64_t t = 0; t < tokens.tokens(); ++t) {
+            largest = std::max(largest,
+                               p[static_cast<size_t>(r * tokens.tokens() + t)] * tokens.scale(t));
+        }
         for (int64_t c = 0; c < coords; ++c) {
-            double want = 0.5;
-            double absolute = 0.5;
+            double want = 0.5, absolute = 0.5, half_steps = 0, squares = 0;
             for (int64_t t = 0; t < tokens.tokens(); ++t) {
+                const double level = tokens.level(t, c);
                 const double term =
-                    static_cast<double>(p[static_cast<size_t>(r * tokens.tokens() + t)]) *
-                    tokens.level(t, c);
+                    static_cast<double>(p[static_cast<size_t>(r * tokens.tokens() + t)]) * level;
+                const double step = largest / 255 * std::abs(level) / tokens.scale(t);
                 want += term;
                 absolute += std::abs(term);
+                half_steps += step / 2;
+                squares += step * step;
             }
-            ASSERT_NEAR(acc[static_cast<size_t>(r * (coords + 1) + c)], want,
-                        (rounds() ? 2 * kSumError : 1e-5) * absolute)
+            const double error = acc[static_cast<size_t>(r * (coords + 1) + c)] - want;
+            ASSERT_LE(std::abs(error), kExact * absolute + (rounds() ? half_steps : 0))
                 << "row " << r << " coordinate " << c;
+            sum_errors.add(error, squares + kExact * absolute);
         }
         ASSERT_EQ(acc[static_cast<size_t>(r * (coords + 1) + coords)], 0.5f);
     }
+    sum_errors.check();
 }
 
 TEST_P(CodedKernels, EveryWidthAloneMatchesItsLevels) {
