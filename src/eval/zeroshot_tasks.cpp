@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/unicode.h"
 #include "io/json_lines.h"
 #include "jinja/text.h"
 
@@ -21,7 +22,7 @@ ZeroshotItem choose(const std::string& context, const std::vector<std::string>& 
     ZeroshotItem item;
     item.gold = gold;
     for (const std::string& answer : answers)
-        item.choices.push_back({context, " " + answer, jinja::num_characters(answer)});
+        item.choices.push_back({context, " " + answer, num_characters(answer)});
     return item;
 }
 
@@ -153,7 +154,7 @@ ZeroshotItem read_winogrande(const JsonReader& record, std::optional<int64_t> /*
     item.gold = read_index(record.at("answer"), 1, 2) - 1;
     for (const char* key : {"option1", "option2"}) {
         const std::string context = sentence.substr(0, gap) + record.at(key).string();
-        item.choices.push_back({context, " " + behind, jinja::num_characters(context)});
+        item.choices.push_back({context, " " + behind, num_characters(context)});
     }
     return item;
 }

@@ -8,13 +8,7 @@
 
 namespace lowkey::jinja {
 
-// Python's string methods on valid UTF-8; places and lengths are code points unless they say bytes.
-
-int64_t num_characters(std::string_view text);
-/// The byte at which character `index` begins; text.size() for the index behind the last.
-size_t byte_of_character(std::string_view text, int64_t index);
-/// The character at byte `pos`, moved behind it.
-std::string_view next_character(std::string_view text, size_t& pos);
+// Python's string methods on valid UTF-8.
 
 // Like std::string::find and rfind, but in time linear in the text for any needle.
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from);
