@@ -1,12 +1,5 @@
 #include "eval/journal.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <limits>
 #include <string_view>
 
@@ -24,7 +17,7 @@ constexpr char kRemedy[] = "name another file for --resume";
 
 /// One line of the file. An answer may end inside a character.
 std::string to_line(const json& document) {
-    return document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+    return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 json to_json(int64_t item, const ItemResult& result) {
@@ -72,21 +65,10 @@ std::string differences(const json& there, const json& now) {
 
 }  // namespace
 
-Journal::Journal(const std::string& path, const json& settings) : path_(path) {
-    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd_ < 0) fail("cannot open file");
-    try {
-        if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-            throw UsageError("another evaluation is writing this file", path, kRemedy);
-        }
-        read(json::parse(to_line(settings)));  // as the file says it, where it is not UTF-8
-    } catch (...) {
-        close(fd_);
-        throw;
-    }
+Journal::Journal(const std::string& path, const json& settings) : path_(path), file_(path) {
+    if (!file_.lock()) throw UsageError("another evaluation is writing this file", path, kRemedy);
+    read(json::parse(to_line(settings)));  // as the file says it, where it is not UTF-8
 }
-
-Journal::~Journal() { close(fd_); }
 
 void Journal::read(const json& settings) {
     const std::string first = to_line(settings);
@@ -121,29 +103,13 @@ void Journal::read(const json& settings) {
             }
         }
     }
-    if (ftruncate(fd_, kept) != 0) fail("cannot write file");
-    if (kept == 0) write_line(settings);
+    file_.cut(kept);
+    if (kept == 0) file_.add(first);
 }
 
 void Journal::add(int64_t item, const ItemResult& result) {
-    write_line(to_json(item, result));
+    file_.add(to_line(to_json(item, result)));
     finished_[item] = result;
-}
-
-void Journal::write_line(const json& line) {
-    const std::string text = to_line(line);
-    std::string_view rest = text;
-    while (!rest.empty()) {
-        const ssize_t written = ::write(fd_, rest.data(), rest.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) fail("cannot write file");
-        rest.remove_prefix(static_cast<size_t>(written));
-    }
-}
-
-void Journal::fail(const char* what) const {
-    throw FileError(what, path_ + " (" + std::strerror(errno) + ")",
-                    "check that the folder exists, can be written and has room");
 }
 
 }  // namespace lowkey

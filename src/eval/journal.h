@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/line_file.h"
 #include "engine/engine.h"
 
 namespace lowkey {
@@ -26,9 +27,6 @@ public:
     /// on. Throws UsageError when the file was begun with other settings, saying which, or is in
     /// use; FileError when it is no journal or cannot be written. Neither changes it.
     Journal(const std::string& path, const nlohmann::json& settings);
-    ~Journal();
-    Journal(const Journal&) = delete;
-    Journal& operator=(const Journal&) = delete;
 
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const std::map<int64_t, ItemResult>& finished() const { return finished_; }
@@ -37,11 +35,9 @@ public:
 
 private:
     void read(const nlohmann::json& settings);
-    void write_line(const nlohmann::json& line);
-    [[noreturn]] void fail(const char* what) const;
 
     std::string path_;
-    int fd_ = -1;
+    LineFile file_;
     std::map<int64_t, ItemResult> finished_;
 };
 
