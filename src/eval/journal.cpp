@@ -14,6 +14,9 @@ using nlohmann::json;
 
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 constexpr char kRemedy[] = "name another file for --resume";
+// Settings: hashes of plan files (one, or a list), and for messages the files' names.
+constexpr char kPlan[] = "plan";
+constexpr char kPlanFiles[] = "plan_files";
 
 /// One line of the file. An answer may end inside a character.
 std::string to_line(const json& document) {
@@ -48,17 +51,39 @@ ItemResult read_item(const JsonReader& line) {
     return result;
 }
 
+/// All that results depend on: not how the files of plans are called.
+json without_names(json settings) {
+    settings.erase(kPlanFiles);
+    return settings;
+}
+
+/// `"eigen.plan" (1f3870be)`, one after another; a hash alone where the name is not known.
+std::string shown_plans(const json& settings) {
+    json hashes = settings.value(kPlan, json());
+    if (hashes.is_null()) return hashes.dump();
+    if (!hashes.is_array()) hashes = json::array({hashes});
+    const json files = settings.value(kPlanFiles, json());
+    std::string out;
+    for (size_t i = 0; i < hashes.size(); ++i) {
+        out += i == 0 ? "" : " and ";
+        const bool named = files.is_array() && i < files.size();
+        out += named ? files[i].dump() + " (" + hashes[i].dump() + ")" : hashes[i].dump();
+    }
+    return out;
+}
+
 /// "limit is 100 there, now 200": what differs.
 std::string differences(const json& there, const json& now) {
     std::string out;
-    json all = there;
-    all.update(now);
+    json all = without_names(there);
+    all.update(without_names(now));
     for (const auto& [key, unused] : all.items()) {
-        const json before = there.value(key, json());
-        const json asked = now.value(key, json());
-        if (before == asked) continue;
-        out.append(out.empty() ? "" : ", ").append(key).append(" is ").append(before.dump());
-        out.append(" there, now ").append(asked.dump());
+        if (there.value(key, json()) == now.value(key, json())) continue;
+        const auto shown = [&key = key](const json& settings) {
+            return key == kPlan ? shown_plans(settings) : settings.value(key, json()).dump();
+        };
+        out.append(out.empty() ? "" : ", ").append(key).append(" is ").append(shown(there));
+        out.append(" there, now ").append(shown(now));
     }
     return out;
 }
@@ -96,7 +121,7 @@ void Journal::read(const json& settings) {
                 finished_[reader.at("item").integer(0, kMost)] = read_item(reader);
             } else if (!reader.has("evaluation")) {
                 throw FileError("not the journal of an evaluation", path_, kRemedy);
-            } else if (document != settings) {
+            } else if (without_names(document) != without_names(settings)) {
                 throw UsageError(
                     "the evaluation to resume has other settings", path_,
                     differences(document, settings) + "; give the same ones, or " + kRemedy);

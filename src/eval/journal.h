@@ -24,8 +24,9 @@ struct ItemResult {
 class Journal {
 public:
     /// Opens the file or begins it. `settings` is an object of all that an item's result depends
-    /// on. Throws UsageError when the file was begun with other settings, saying which, or is in
-    /// use; FileError when it is no journal or cannot be written. Neither changes it.
+    /// on, and "plan_files" the names of the plans whose hashes are its "plan". Throws UsageError
+    /// when the file was begun with other settings, saying which, or is in use; FileError when it
+    /// is no journal or cannot be written. Neither changes it.
     Journal(const std::string& path, const nlohmann::json& settings);
 
     [[nodiscard]] const std::string& path() const { return path_; }
