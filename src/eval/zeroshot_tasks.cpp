@@ -46,7 +46,7 @@ std::vector<JsonReader> read_choices(const JsonReader& array) {
     return items;
 }
 
-std::vector<std::string> read_strings(const JsonReader& array) {
+std::vector<std::string> read_choice_strings(const JsonReader& array) {
     std::vector<std::string> out;
     for (const JsonReader& item : read_choices(array)) out.push_back(item.string());
     return out;
@@ -87,8 +87,8 @@ ArcQuestion read_arc_question(const JsonReader& record) {
             out.answers.push_back(choice.at("text").string());
         }
     } else {
-        out.labels = read_strings(choices.at("label"));
-        out.answers = read_strings(choices.at("text"));
+        out.labels = read_choice_strings(choices.at("label"));
+        out.answers = read_choice_strings(choices.at("text"));
     }
     if (out.labels.size() != out.answers.size())
         choices.fail(std::to_string(out.labels.size()) + " labels of " +
@@ -133,7 +133,7 @@ std::string clean_hellaswag(const std::string& raw) {
 }
 
 ZeroshotItem read_hellaswag(const JsonReader& record, std::optional<int64_t> /*label*/) {
-    std::vector<std::string> endings = read_strings(record.at("endings"));
+    std::vector<std::string> endings = read_choice_strings(record.at("endings"));
     for (std::string& ending : endings) ending = clean_hellaswag(ending);
     const std::string context = record.at("activity_label").string() + ": " +
                                 record.at("ctx_a").string() + " " +

@@ -10,6 +10,9 @@
 
 namespace lowkey {
 
+/// 2^53: a larger double may stand for other whole numbers than its own.
+inline constexpr double kMaxExactInteger = 9007199254740992.0;
+
 /// A JSON value from a file that is not trusted, read with types and ranges checked. Every error is
 /// a FileError that names the file and the path inside it ("a/config.json, layers[3].rank: expected
 /// an integer, got a string"). Holds a pointer into the document that parse_json returned: the
