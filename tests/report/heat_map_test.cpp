@@ -3,18 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/report/count.h"
+
 namespace lowkey {
 namespace {
 
+using test::count;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-size_t count(const std::string& text, const std::string& part) {
-    size_t found = 0;
-    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
-        ++found;
-    return found;
-}
 
 TEST(HeatMap, DrawsEveryCellWithItsValue) {
     HeatMap map{.title = "a < b", .row_label = "layer", .column_label = "head"};
