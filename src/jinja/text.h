@@ -19,6 +19,7 @@ int64_t count_bytes(std::string_view text, std::string_view needle);
 /// White space as str.isspace() and str.strip() know it.
 bool is_space(char32_t c);
 
+/// Which end of a text.
 enum class Side { kLeft, kRight, kBoth };
 /// Cuts white space, or the characters of `chars`.
 std::string_view strip(std::string_view text, std::optional<std::string_view> chars, Side side);
@@ -28,8 +29,10 @@ std::string_view strip(std::string_view text, std::optional<std::string_view> ch
 std::vector<std::string_view> split(std::string_view text,
                                     std::optional<std::string_view> separator, int64_t limit,
                                     Side from);
+/// str.splitlines()
 std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends);
 
+// The string methods of these names; swap_case() is str.swapcase().
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
 std::string capitalize(std::string_view text);

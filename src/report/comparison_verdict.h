@@ -10,6 +10,7 @@ namespace lowkey {
 
 /// Something in which a cache is worse than the uncompressed one, beyond what chance explains.
 struct Loss {
+    /// What is worse.
     enum class Of { kText, kNeedle, kTask, kSpeed, kMemory };
     Of of;
     bool severe = false;  ///< so much that few would accept it
