@@ -1,6 +1,6 @@
 # What ctest reads before it runs tests: a test for each suite of a program, as `base.PagePool` of base_test. One process
 # for each case would start a thousand times, and load the same models again and again.
-function(lowkey_add_suites folder program serial)
+function(lowkey_add_suites folder program serial long)
     if(NOT EXISTS ${program})
         add_test(${folder}.NOT_BUILT ${program})
         return()
@@ -17,6 +17,9 @@ function(lowkey_add_suites folder program serial)
         add_test(${test} ${program} --gtest_filter=${suite}.*)
         if(serial AND suite MATCHES "${serial}")
             set_tests_properties(${test} PROPERTIES RUN_SERIAL TRUE)
+        endif()
+        if(long AND suite MATCHES "${long}")
+            set_tests_properties(${test} PROPERTIES COST 100)
         endif()
     endforeach()
 endfunction()
