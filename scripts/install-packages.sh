@@ -8,7 +8,7 @@ packages=(
     g++ make cmake ninja-build ccache pkg-config          # build
     libdnnl-dev ocl-icd-opencl-dev libeigen3-dev          # dense linear layers (its CMake file asks for OpenCL), eigenvalues
     nlohmann-json3-dev libfmt-dev libcli11-dev
-    libpcre2-dev libutf8proc-dev libsentencepiece-dev     # tokenizers
+    libpcre2-dev libsentencepiece-dev                     # tokenizers
     libxxhash-dev                                         # fingerprints of checkpoints
     libgtest-dev libgmock-dev python3                     # tests
 )

@@ -1,7 +1,6 @@
 # What ctest reads before it runs tests: a test for each suite of a program, as `base.PagePool` of base_test. One process
 # for each case would start a thousand times, and load the same models again and again.
-function(lowkey_add_suites folder program serial)
-    set(environment OMP_WAIT_POLICY=passive)  # tests share the machine: threads that wait should not spin
+function(lowkey_add_suites folder program serial long)
     if(NOT EXISTS ${program})
         add_test(${folder}.NOT_BUILT ${program})
         return()
@@ -16,10 +15,11 @@ function(lowkey_add_suites folder program serial)
         string(REGEX REPLACE "[. \n]" "" suite "${suite}")
         set(test ${folder}.${suite})
         add_test(${test} ${program} --gtest_filter=${suite}.*)
-        set(properties ENVIRONMENT ${environment})
         if(serial AND suite MATCHES "${serial}")
-            list(APPEND properties RUN_SERIAL TRUE)
+            set_tests_properties(${test} PROPERTIES RUN_SERIAL TRUE)
         endif()
-        set_tests_properties(${test} PROPERTIES ${properties})
+        if(long AND suite MATCHES "${long}")
+            set_tests_properties(${test} PROPERTIES COST 100)
+        endif()
     endforeach()
 endfunction()

@@ -82,6 +82,7 @@ struct NeedleCell {
     double score = 0;  ///< 0 to 1
 };
 
+/// What measure_needle() found.
 struct NeedleResult {
     std::vector<NeedleCell> grid;  ///< depths of the first length, then of the second, …
     double mean = 0;

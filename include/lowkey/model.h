@@ -63,6 +63,7 @@ public:
     /// UsageError for options out of range.
     static Model load(const std::string& model, const ModelOptions& options = {});
 
+    /// Its sizes and where it comes from. Valid as long as this handle or a copy.
     [[nodiscard]] const ModelInfo& info() const;
 
     /// Whether the directory has a tokenizer. Without one a model takes and gives token ids.

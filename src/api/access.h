@@ -20,6 +20,7 @@
 
 namespace lowkey::api {
 
+/// A loaded model.
 struct Model::Impl {
     std::shared_ptr<const lowkey::Model> model;
     std::shared_ptr<const Tokenizer> tokenizer;  ///< null where the directory has none
@@ -29,11 +30,13 @@ struct Model::Impl {
     [[nodiscard]] const Tokenizer& need_tokenizer() const;
 };
 
+/// Calibration statistics.
 struct Statistics::Impl {
     CalibrationStats stats;
     std::shared_ptr<const lowkey::Model> model;  ///< whose they are
 };
 
+/// A plan as its file holds it.
 struct Plan::Impl {
     PlanFile file;
 };

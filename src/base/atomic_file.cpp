@@ -105,12 +105,7 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) fail("cannot write file");
-        bytes = bytes.subspan(static_cast<size_t>(written));
-    }
+    if (!write_all(file_, bytes)) fail("cannot write file");
 }
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }

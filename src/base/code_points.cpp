@@ -220,13 +220,6 @@ CodePointSet CodePointSet::with_other_cases() const {
     return out;
 }
 
-bool CodePointSet::contains(char32_t c) const {
-    const auto behind =
-        std::upper_bound(ranges_.begin(), ranges_.end(), c,
-                         [](char32_t value, const CodePointRange& r) { return value < r.first; });
-    return behind != ranges_.begin() && c <= std::prev(behind)->last;
-}
-
 namespace {
 
 std::vector<CodePointMap::Run> runs_of(const CodePointSet& set) {

@@ -34,7 +34,6 @@ public:
     [[nodiscard]] CodePointSet complement() const;
     /// With the other cases of all its characters.
     [[nodiscard]] CodePointSet with_other_cases() const;
-    [[nodiscard]] bool contains(char32_t c) const;
     [[nodiscard]] bool empty() const { return ranges_.empty(); }
     /// Sorted, none touching the next.
     [[nodiscard]] const std::vector<CodePointRange>& ranges() const { return ranges_; }

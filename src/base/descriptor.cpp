@@ -48,6 +48,16 @@ Descriptor::~Descriptor() {
     if (fd_ >= 0) close(fd_);
 }
 
+bool write_all(const Descriptor& file, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return false;
+        bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+    return true;
+}
+
 std::optional<int> descriptor_of(const std::string& path) {
     if (path == "/dev/stdin") return STDIN_FILENO;
     if (path == "/dev/stdout") return STDOUT_FILENO;

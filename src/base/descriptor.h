@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -26,6 +28,9 @@ public:
 private:
     int fd_ = -1;
 };
+
+/// Writes all of the bytes, however the system takes them; false, with errno, where it refuses.
+bool write_all(const Descriptor& file, std::span<const std::byte> bytes);
 
 /// The number of the open file that a path names: /dev/stdin, /dev/stdout, /dev/stderr, /dev/fd/N,
 /// /proc/self/fd/N; nothing for all others. Such paths are streams: what opens them by name starts

@@ -74,6 +74,14 @@ Utf8Char inspect_utf8(std::string_view bytes, size_t pos) {
     return {length, true, false};
 }
 
+size_t incomplete_tail(std::string_view bytes) {
+    for (size_t back = 1; back <= 3 && back <= bytes.size(); ++back) {
+        const size_t pos = bytes.size() - back;
+        if (begins_character(bytes[pos])) return inspect_utf8(bytes, pos).cut ? back : 0;
+    }
+    return 0;
+}
+
 std::string_view valid_utf8(std::string_view text, std::string& storage) {
     storage.clear();
     size_t copied = 0;
@@ -106,7 +114,7 @@ char32_t first_code_point(std::string_view text) {
 
 char32_t last_code_point(std::string_view text) {
     size_t pos = text.size() - 1;
-    while ((byte_at(text, pos) & 0xC0) == 0x80) --pos;
+    while (!begins_character(text[pos])) --pos;
     return next_code_point(text, pos);
 }
 
@@ -125,6 +133,25 @@ void append_utf8(std::string& out, char32_t c) {
         push(0x80 | (c >> 6 & 0x3F));
     }
     push(0x80 | (c & 0x3F));
+}
+
+int64_t num_characters(std::string_view text) {
+    return std::count_if(text.begin(), text.end(), begins_character);
+}
+
+size_t byte_of_character(std::string_view text, int64_t index) {
+    size_t pos = 0;
+    while (pos < text.size()) {
+        if (begins_character(text[pos]) && index-- == 0) return pos;
+        ++pos;
+    }
+    return pos;
+}
+
+std::string_view next_character(std::string_view text, size_t& pos) {
+    const size_t start = pos;
+    next_code_point(text, pos);
+    return text.substr(start, pos - start);
 }
 
 bool is_white_space(char32_t c) {

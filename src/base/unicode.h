@@ -15,6 +15,9 @@ struct Utf8Char {
 };
 Utf8Char inspect_utf8(std::string_view bytes, size_t pos);
 
+/// How many bytes at the end may begin a character that is not complete.
+size_t incomplete_tail(std::string_view bytes);
+
 /// The end of the ASCII bytes that start at `pos`.
 size_t skip_ascii(std::string_view text, size_t pos);
 
@@ -28,6 +31,16 @@ char32_t next_code_point(std::string_view text, size_t& pos);
 char32_t first_code_point(std::string_view text);
 char32_t last_code_point(std::string_view text);
 void append_utf8(std::string& out, char32_t c);
+
+// Of valid UTF-8; places and lengths are code points.
+
+/// Whether a byte begins a character, rather than going on with one.
+inline bool begins_character(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) != 0x80; }
+int64_t num_characters(std::string_view text);
+/// The byte at which character `index` begins; text.size() for the index behind the last.
+size_t byte_of_character(std::string_view text, int64_t index);
+/// The character at byte `pos`, moved behind it.
+std::string_view next_character(std::string_view text, size_t& pos);
 
 /// General categories, in the order of Unicode's names: letters, marks, numbers, punctuation,
 /// symbols, separators, others.

@@ -40,8 +40,6 @@ public:
     /// Forgets all but the system message.
     void clear();
 
-    [[nodiscard]] size_t num_messages() const { return messages_.size(); }
-
 private:
     [[nodiscard]] std::vector<int32_t> prompt() const;
     void check_fits(const std::vector<int32_t>& prompt) const;

@@ -158,6 +158,7 @@ nlohmann::json settings_of(const Options& options, const Inputs& inputs, const E
     const ComparisonTasks& tasks = inputs.tasks;
     nlohmann::json settings = evaluation_settings("compare", options, {}, engine);
     settings["plan"] = inputs.hashes;
+    settings["plan_files"] = options.plans;
     settings["text"] = inputs.text_hash;
     settings["length"] = options.length;
     settings["windows"] = tasks.windows.size();

@@ -36,6 +36,7 @@ nlohmann::json evaluation_settings(const char* evaluation, const CommonOptions& 
             {"model", engine.model().fingerprint()},
             {"tokenizer", Tokenizer::fingerprint(model_directory(options.model))},
             {"plan", plan},
+            {"plan_files", plans},
             {"dtype", options.dtype},
             {"isa", kernels().isa},
             {"chunk", options.prefill_chunk},

@@ -12,8 +12,7 @@
 namespace lowkey {
 namespace {
 
-constexpr int64_t kBlockRows = 128;  // queries whose attention rows exist at a time
-constexpr int64_t kQuantiles = 8;    // keys that a query is rotated to
+constexpr int64_t kQuantiles = 8;  // keys that a query is rotated to
 
 TokenMap token_map(const float* x, int64_t stride, int64_t num_tokens, int64_t dim) {
     return {x, num_tokens, dim, Eigen::OuterStride<>(stride)};

@@ -12,6 +12,9 @@ using TokenMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::
 using TokenMap = Eigen::Map<const TokenMatrix, Eigen::Unaligned, Eigen::OuterStride<>>;
 using TokenRef = Eigen::Ref<const TokenMatrix, Eigen::Unaligned, Eigen::OuterStride<>>;
 
+/// Queries of a head whose rows of probabilities exist at a time.
+inline constexpr int64_t kBlockRows = 128;
+
 /// c = alpha · a · b, or alpha · a · bᵀ.
 void multiply(const TokenRef& a, const TokenRef& b, bool transpose_b, float alpha, TokenMatrix& c);
 

@@ -11,20 +11,18 @@ namespace {
 constexpr int64_t kDefaultTokens = 1024;
 constexpr int64_t kDefaultObserve = 32;
 
-using Type = SettingInfo::Type;
-
 SettingInfo keep_of_prompt() {
     return {.name = "keep",
-            .type = Type::kNumber,
+            .type = SettingInfo::Type::kNumber,
             .what = "share of the prompt's tokens that every head keeps (of tokens, not of bytes)",
             .high = 1};
 }
 SettingInfo most_tokens(const char* name, const char* what) {
-    return {.name = name, .type = Type::kInteger, .what = what};
+    return {.name = name, .type = SettingInfo::Type::kInteger, .what = what};
 }
 SettingInfo sinks() {
     return {.name = "sink",
-            .type = Type::kInteger,
+            .type = SettingInfo::Type::kInteger,
             .what = "first tokens that every head keeps",
             .fallback = int64_t{4},
             .high = kMaxSinks};
@@ -34,11 +32,11 @@ std::vector<SettingInfo> selection_table() {
     return {keep_of_prompt(),
             most_tokens("capacity", "tokens of the prompt that every head keeps (1024)"),
             {.name = "observe",
-             .type = Type::kInteger,
+             .type = SettingInfo::Type::kInteger,
              .what = "last tokens of the prompt that choose them (32)",
              .low = 1},
             {.name = "kernel",
-             .type = Type::kInteger,
+             .type = SettingInfo::Type::kInteger,
              .what = "neighbours over which their attention is averaged",
              .fallback = int64_t{5},
              .low = 1,
@@ -86,7 +84,7 @@ const std::vector<SettingInfo>& streaming_settings() {
         sinks(),
         most_tokens("window", "recent tokens that every head keeps (1024)"),
         {.name = "reindex",
-         .type = Type::kFlag,
+         .type = SettingInfo::Type::kFlag,
          .what = "let sinks stand right before the window, however far away they are"}};
     return table;
 }
@@ -142,7 +140,7 @@ const std::vector<SettingInfo>& pyramidkv_settings() {
     static const std::vector<SettingInfo> table = [] {
         std::vector<SettingInfo> rows = selection_table();
         rows.push_back({.name = "beta",
-                        .type = Type::kNumber,
+                        .type = SettingInfo::Type::kNumber,
                         .what = "the last layer keeps 1 / beta of the average",
                         .fallback = 20.0,
                         .low = 1,

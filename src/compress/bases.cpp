@@ -1,11 +1,12 @@
 #include "compress/bases.h"
 
-#include <Eigen/Dense>
+#include <Eigen/SVD>
 #include <cmath>
 #include <complex>
 
 #include "base/error.h"
 #include "compress/output_metric.h"
+#include "compress/symmetric_eigen.h"
 
 namespace lowkey {
 namespace {
@@ -32,8 +33,8 @@ struct Eigenpairs {
 };
 
 Eigenpairs eigenpairs(const MatrixXd& symmetric) {
-    const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(symmetric);
-    return {solver.eigenvalues().reverse().cwiseMax(0), solver.eigenvectors().rowwise().reverse()};
+    const SymmetricEigen ascending = symmetric_eigen(symmetric);
+    return {ascending.values.reverse().cwiseMax(0), ascending.vectors.rowwise().reverse()};
 }
 
 const BasisKind& find(const std::vector<BasisKind>& kinds, const std::string& name,

@@ -13,7 +13,7 @@
 namespace lowkey {
 namespace {
 
-constexpr const char* kMetadataKey = "lowkey.stats.part";
+constexpr const char* kPartKey = "lowkey.stats.part";
 constexpr auto kInterval = std::chrono::seconds(30);
 
 }  // namespace
@@ -23,7 +23,7 @@ CalibrationPart::CalibrationPart(std::string path, std::string key, const Model&
     std::error_code ignored;
     if (!std::filesystem::exists(path_, ignored)) return;
     const SafetensorsFile file(path_);
-    const auto text = file.metadata().find(kMetadataKey);
+    const auto text = file.metadata().find(kPartKey);
     if (text == file.metadata().end()) {
         throw FileError("not a calibration that was stopped", path_,
                         "move the file away, or name another output");
@@ -50,7 +50,7 @@ void CalibrationPart::save(const CalibrationStats& stats, int64_t done) {
         no_sums.length = stats.length;
     }
     const nlohmann::json document = {{"key", key_}, {"done", done}};
-    write_stats_tensors(path_, done > 0 ? stats : no_sums, {{kMetadataKey, document.dump()}});
+    write_stats_tensors(path_, done > 0 ? stats : no_sums, {{kPartKey, document.dump()}});
     saved_ = Clock::now();
     writing_ = saved_ - begin;
 }

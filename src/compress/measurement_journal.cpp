@@ -1,12 +1,8 @@
 #include "compress/measurement_journal.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
@@ -22,32 +18,16 @@ namespace {
 
 constexpr char kBegin[] = "{\"journal\":";
 
-[[noreturn]] void fail(const std::string& path) {
-    throw FileError("cannot write file", path + " (" + std::strerror(errno) + ")",
-                    "check that the folder can be written and has room");
-}
-
 }  // namespace
 
 MeasurementJournal::MeasurementJournal(std::string path, const nlohmann::json& settings)
-    : path_(std::move(path)) {
-    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd_ < 0) fail(path_);
-    try {
-        if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-            throw FileError("another lowkey is writing this file", path_,
-                            "wait for it, or name another output");
-        }
-        const nlohmann::json first = {{"journal", "lowkey plan"}, {"settings", settings}};
-        read(first.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-    } catch (...) {
-        close(fd_);
-        throw;
+    : path_(std::move(path)), file_(path_) {
+    if (!file_->lock()) {
+        throw FileError("another lowkey is writing this file", path_,
+                        "wait for it, or name another output");
     }
-}
-
-MeasurementJournal::~MeasurementJournal() {
-    if (fd_ >= 0) close(fd_);
+    const nlohmann::json first = {{"journal", "lowkey plan"}, {"settings", settings}};
+    read(first.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void MeasurementJournal::read(const std::string& settings) {
@@ -61,8 +41,8 @@ void MeasurementJournal::read(const std::string& settings) {
             throw FileError("not the journal of a planner", path_,
                             "move the file away, or name another output");
         }
-        if (text.starts_with(settings)) {
-            size_t at = settings.size();
+        if (text.starts_with(settings + "\n")) {
+            size_t at = settings.size() + 1;
             for (size_t end = 0; (end = text.find('\n', at)) != std::string_view::npos;) {
                 const nlohmann::json line = parse_json(text.substr(at, end - at), path_);
                 const JsonReader reader(line, path_);
@@ -73,8 +53,8 @@ void MeasurementJournal::read(const std::string& settings) {
             found_ = std::ssize(numbers_);
         }
     }
-    if (ftruncate(fd_, kept) != 0) fail(path_);
-    if (kept == 0) write(settings);
+    file_->cut(kept);
+    if (kept == 0) file_->add(settings);
 }
 
 void MeasurementJournal::add(const std::string& name, double number) {
@@ -83,17 +63,7 @@ void MeasurementJournal::add(const std::string& name, double number) {
                     "the checkpoint or the statistics are broken: get or make them again");
     }
     numbers_[name] = number;
-    if (fd_ >= 0) write(nlohmann::json({{"name", name}, {"value", number}}).dump() + "\n");
-}
-
-void MeasurementJournal::write(const std::string& text) const {
-    std::string_view rest = text;
-    while (!rest.empty()) {
-        const ssize_t written = ::write(fd_, rest.data(), rest.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) fail(path_);
-        rest.remove_prefix(static_cast<size_t>(written));
-    }
+    if (file_) file_->add(nlohmann::json({{"name", name}, {"value", number}}).dump());
 }
 
 void MeasurementJournal::remove(const std::string& path) {

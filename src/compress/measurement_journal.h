@@ -2,7 +2,10 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+
+#include "base/line_file.h"
 
 namespace lowkey {
 
@@ -17,9 +20,6 @@ public:
     /// that the numbers depend on. Throws FileError when the file is something else, or cannot be
     /// written.
     MeasurementJournal(std::string path, const nlohmann::json& settings);
-    ~MeasurementJournal();
-    MeasurementJournal(const MeasurementJournal&) = delete;
-    MeasurementJournal& operator=(const MeasurementJournal&) = delete;
 
     [[nodiscard]] bool has(const std::string& name) const { return numbers_.count(name) > 0; }
     /// How many numbers were there when it was opened.
@@ -40,10 +40,9 @@ public:
 private:
     void read(const std::string& settings);
     void add(const std::string& name, double number);
-    void write(const std::string& text) const;
 
     std::string path_;
-    int fd_ = -1;
+    std::optional<LineFile> file_;
     int64_t found_ = 0;
     std::map<std::string, double> numbers_;
 };

@@ -12,8 +12,6 @@
 namespace lowkey {
 namespace {
 
-using Type = SettingInfo::Type;
-
 [[noreturn]] void refuse(const SettingInfo& info, const std::string& what,
                          const std::string& remedy) {
     throw UsageError(what, fmt::format("--{}", info.name), remedy);
@@ -37,17 +35,17 @@ void check_number(const SettingInfo& info, double x, const std::string& shown) {
 /// The value as the type that the table says. Throws UsageError when it has another.
 Setting checked(const SettingInfo& info, const Setting& given) {
     switch (info.type) {
-        case Type::kFlag:
+        case SettingInfo::Type::kFlag:
             if (!std::holds_alternative<bool>(given))
                 refuse(info, "expected true or false", "give it as a flag");
             return given;
-        case Type::kInteger: {
+        case SettingInfo::Type::kInteger: {
             const auto* x = std::get_if<int64_t>(&given);
             if (x == nullptr) refuse(info, "expected a whole number", "give one");
             check_number(info, static_cast<double>(*x), fmt::format("{}", *x));
             return given;
         }
-        case Type::kNumber: {
+        case SettingInfo::Type::kNumber: {
             const auto* whole = std::get_if<int64_t>(&given);
             const auto* x = std::get_if<double>(&given);
             if (whole == nullptr && x == nullptr) refuse(info, "expected a number", "give one");
@@ -55,7 +53,7 @@ Setting checked(const SettingInfo& info, const Setting& given) {
             check_number(info, value, fmt::format("{}", value));
             return value;
         }
-        case Type::kText:
+        case SettingInfo::Type::kText:
             break;
     }
     const auto* text = std::get_if<std::string>(&given);
@@ -72,7 +70,7 @@ Setting checked(const SettingInfo& info, const Setting& given) {
 
 std::string describe_values(const SettingInfo& info) {
     std::string text = fmt::format("{}", fmt::join(info.choices, ", "));
-    if (info.fallback && info.type != Type::kFlag) {
+    if (info.fallback && info.type != SettingInfo::Type::kFlag) {
         const std::string value =
             std::visit([](const auto& v) { return fmt::format("{}", v); }, *info.fallback);
         text += (text.empty() ? "" : "; ") + value;

@@ -1,6 +1,6 @@
 #include "compress/retrieval_scores.h"
 
-#include <Eigen/Eigenvalues>
+#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -12,11 +12,13 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "compress/attention_rows.h"
+#include "compress/symmetric_eigen.h"
 
 namespace lowkey {
 namespace {
 
-constexpr int64_t kBlockRows = 128;  // queries whose attention rows exist at a time
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
 
 /// Adds up echo and induction attention of every head as the sequence passes.
 class RetrievalObserver final : public ForwardObserver {
@@ -72,26 +74,23 @@ private:
     Progress progress_;
 };
 
-using Matrix = Eigen::MatrixXd;
-
 /// W Wᵀ of one head's rows of a projection, [head_dim, head_dim].
-Matrix row_gram(const Tensor& weight, int64_t head, int64_t head_dim) {
+MatrixXd row_gram(const Tensor& weight, int64_t head, int64_t head_dim) {
     const auto columns = weight.dim(1);
     const Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>
         rows(weight.f32().data() + head * head_dim * columns, head_dim, columns);
-    const Matrix wide = rows.cast<double>();
+    const MatrixXd wide = rows.cast<double>();
     return wide * wide.transpose();
 }
 
 /// ‖Wqᵀ Wk‖₂ from the Grams of their rows: its squared singular values are the eigenvalues of
 /// (Wq Wqᵀ)^½ (Wk Wkᵀ) (Wq Wqᵀ)^½.
-double product_norm(const Matrix& q_gram, const Matrix& k_gram) {
-    const Eigen::SelfAdjointEigenSolver<Matrix> q(q_gram);
-    const Matrix root = q.eigenvectors() * q.eigenvalues().cwiseMax(0).cwiseSqrt().asDiagonal() *
-                        q.eigenvectors().transpose();
-    const Eigen::SelfAdjointEigenSolver<Matrix> product(root * k_gram * root,
-                                                        Eigen::EigenvaluesOnly);
-    return std::sqrt(std::max(0.0, product.eigenvalues().maxCoeff()));
+double product_norm(const MatrixXd& q_gram, const MatrixXd& k_gram) {
+    const SymmetricEigen q = symmetric_eigen(q_gram);
+    const MatrixXd root =
+        q.vectors * q.values.cwiseMax(0).cwiseSqrt().asDiagonal() * q.vectors.transpose();
+    const VectorXd values = symmetric_eigenvalues(root * k_gram * root);
+    return std::sqrt(std::max(0.0, values.maxCoeff()));
 }
 
 double squared_norm(const std::vector<float>& x) {

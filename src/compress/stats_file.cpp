@@ -14,8 +14,8 @@
 namespace lowkey {
 namespace {
 
-constexpr const char* kMetadataKey = "lowkey.stats";
-constexpr int64_t kVersion = 2;
+constexpr const char* kStatsKey = "lowkey.stats";
+constexpr int64_t kStatsVersion = 2;
 
 [[noreturn]] void refuse_tensor(const std::string& name, const std::string& path) {
     throw FileError("statistics do not have a tensor '" + name + "'", path,
@@ -55,11 +55,11 @@ void write_stats_tensors(const std::string& path, const CalibrationStats& stats,
 }
 
 void write_stats(const std::string& path, const CalibrationStats& stats) {
-    const nlohmann::json document = {{"version", kVersion},
+    const nlohmann::json document = {{"version", kStatsVersion},
                                      {"fingerprint", stats.fingerprint},
                                      {"first_tokens", stats.first_tokens},
                                      {"settings", stats.settings}};
-    write_stats_tensors(path, stats, {{kMetadataKey, document.dump()}});
+    write_stats_tensors(path, stats, {{kStatsKey, document.dump()}});
 }
 
 void read_stats_ids(const SafetensorsFile& file, const Model& model, CalibrationStats& stats) {
@@ -110,17 +110,18 @@ void read_stats_grams(const SafetensorsFile& file, const Model& model, Calibrati
 
 CalibrationStats read_stats(const std::string& path, const Model& model) {
     const SafetensorsFile file(path);
-    const auto text = file.metadata().find(kMetadataKey);
+    const auto text = file.metadata().find(kStatsKey);
     if (text == file.metadata().end()) {
-        throw FileError("not a file of calibration statistics (no metadata '" +
-                            std::string(kMetadataKey) + "')",
-                        path, "give a file that `lowkey calibrate` wrote");
+        throw FileError(
+            "not a file of calibration statistics (no metadata '" + std::string(kStatsKey) + "')",
+            path, "give a file that `lowkey calibrate` wrote");
     }
     const nlohmann::json document = parse_json(text->second, path, DuplicateKeys::kRefuse);
     const JsonReader reader(document, path);
-    if (const int64_t version = reader.at("version").integer(0, INT64_MAX); version != kVersion) {
+    if (const int64_t version = reader.at("version").integer(0, INT64_MAX);
+        version != kStatsVersion) {
         reader.fail("statistics of version " + std::to_string(version) +
-                        ", this lowkey reads version " + std::to_string(kVersion),
+                        ", this lowkey reads version " + std::to_string(kStatsVersion),
                     "run `lowkey calibrate` again");
     }
     refuse_unknown_members(reader, {"version", "fingerprint", "first_tokens", "settings"});

@@ -19,7 +19,7 @@ Engine::Engine(const std::shared_ptr<const Model>& model, const CachePlan& plan,
     : options_(options) {
     FoldedModel folded = fold(model, plan);
     model_ = std::move(folded.model);
-    layout_ = std::make_shared<const CacheLayout>(folded.plan, model_->cache_shape());
+    layout_ = std::move(folded.layout);
     if (options_.kv_budget_bytes == 0)
         options_.kv_budget_bytes = options_.num_sequences * default_budget();
     pool_ = std::make_unique<PagePool>(options_.kv_budget_bytes);

@@ -39,9 +39,11 @@ public:
     PromptStart(SequenceCache& sequence, bool several_passes);
     PromptStart(PromptStart&& other) noexcept;
     PromptStart& operator=(PromptStart&&) = delete;
+    /// Undoes the passes, unless they are kept.
     ~PromptStart();
     /// Whether the sequence's pages are shared to be able to return to them.
     [[nodiscard]] static bool shares_pages(const SequenceCache& sequence, bool several_passes);
+    /// All passes so far stay.
     void keep() noexcept;
 
 private:
@@ -63,9 +65,13 @@ public:
     Engine(const std::shared_ptr<const Model>& model, const CachePlan& plan,
            const EngineOptions& options = {});
 
+    /// With the codecs that were folded into it.
     [[nodiscard]] const Model& model() const { return *model_; }
+    /// Of the plan that folding left.
     [[nodiscard]] const CacheLayout& layout() const { return *layout_; }
+    /// As given, with the budget that 0 stands for.
     [[nodiscard]] const EngineOptions& options() const { return options_; }
+    /// An empty sequence, which must not outlive the engine.
     [[nodiscard]] std::unique_ptr<SequenceCache> new_sequence();
 
     /// Room for a sequence to grow by a prompt and then so many new tokens, kept for it as long as
@@ -91,6 +97,7 @@ public:
 
     /// What a sequence takes; the peak is the pool's since reset_peak().
     [[nodiscard]] CacheUsage usage(const SequenceCache& sequence) const;
+    /// The peak is from now on what is allocated now.
     void reset_peak() { pool_->reset_peak(); }
 
 private:

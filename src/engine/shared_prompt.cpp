@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "base/error.h"
-
 namespace lowkey {
 namespace {
 
@@ -76,21 +74,6 @@ void prefill_shared(std::span<const PromptTarget> targets, std::span<const int32
         release_prompt_buffers(count, options);
     }
     for (PromptStart& start : starts) start.keep();
-}
-
-std::vector<Tensor> prefill_logits_shared(std::span<const PromptTarget> targets,
-                                          std::span<const int32_t> tokens) {
-    if (tokens.empty()) throw UsageError("the prompt is empty", "", "give at least one token");
-    std::vector<Tensor> logits(targets.size());
-    const auto count = static_cast<int64_t>(tokens.size());
-    prefill_shared(targets, tokens, [&](size_t i, int64_t first, const float* hidden, int64_t n) {
-        if (first + n < count) return;
-        const Model& model = targets[i].engine->model();
-        const ModelConfig& config = model.config();
-        logits[i] = Tensor(DType::kF32, {config.vocab_size});
-        model.logits(hidden + (n - 1) * config.hidden_size, 1, logits[i].f32().data());
-    });
-    return logits;
 }
 
 }  // namespace lowkey

@@ -24,8 +24,4 @@ void prefill_shared(std::span<const PromptTarget> targets, std::span<const int32
                     const std::function<void(size_t target, int64_t first, const float* hidden,
                                              int64_t num_tokens)>& sink);
 
-/// The same; returns the logits [vocab_size] after the last token, of each target.
-std::vector<Tensor> prefill_logits_shared(std::span<const PromptTarget> targets,
-                                          std::span<const int32_t> tokens);
-
 }  // namespace lowkey

@@ -17,6 +17,7 @@ public:
     std::string push(std::string_view piece);
     /// What was held back, when no more text comes.
     std::string finish();
+    /// Whether a stop string came; from then on no text is given out.
     [[nodiscard]] bool found() const { return found_; }
 
 private:

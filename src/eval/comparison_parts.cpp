@@ -247,7 +247,7 @@ ComparisonPart needle_part(Contest& contest) {
         for (size_t i = 0; i < contest.engines.size(); ++i) {
             NeedleScore& needle = contest.report.caches[i].needle.emplace();
             for (const Results& results : all)
-                needle.found.push_back(results[i].scores.at("score") > 0.5);
+                needle.found.push_back(results[i].scores.at(kScore) > 0.5);
             needle.cache = longest_of(all, i);
         }
     };

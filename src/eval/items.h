@@ -13,6 +13,9 @@ namespace lowkey {
 // The one way through an evaluation: `lowkey eval` and `lowkey compare` make lists of items, and
 // run_items() puts them to one or many caches.
 
+/// The name of the score of evaluations that have one: what share of it was right.
+inline constexpr char kScore[] = "score";
+
 /// A window of a text, a prompt, a question: what all caches that take part are put to at once.
 struct EvalItem {
     /// Names of the scores that each cache's result has; progress shows the first.

@@ -1,12 +1,5 @@
 #include "eval/journal.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <limits>
 #include <string_view>
 
@@ -21,10 +14,13 @@ using nlohmann::json;
 
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 constexpr char kRemedy[] = "name another file for --resume";
+// Settings: hashes of plan files (one, or a list), and for messages the files' names.
+constexpr char kPlan[] = "plan";
+constexpr char kPlanFiles[] = "plan_files";
 
 /// One line of the file. An answer may end inside a character.
 std::string to_line(const json& document) {
-    return document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+    return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 json to_json(int64_t item, const ItemResult& result) {
@@ -55,38 +51,49 @@ ItemResult read_item(const JsonReader& line) {
     return result;
 }
 
+/// All that results depend on: not how the files of plans are called.
+json without_names(json settings) {
+    settings.erase(kPlanFiles);
+    return settings;
+}
+
+/// `"eigen.plan" (1f3870be)`, one after another; a hash alone where the name is not known.
+std::string shown_plans(const json& settings) {
+    json hashes = settings.value(kPlan, json());
+    if (hashes.is_null()) return hashes.dump();
+    if (!hashes.is_array()) hashes = json::array({hashes});
+    const json files = settings.value(kPlanFiles, json());
+    std::string out;
+    for (size_t i = 0; i < hashes.size(); ++i) {
+        out += i == 0 ? "" : " and ";
+        const bool named = files.is_array() && i < files.size();
+        out += named ? files[i].dump() + " (" + hashes[i].dump() + ")" : hashes[i].dump();
+    }
+    return out;
+}
+
 /// "limit is 100 there, now 200": what differs.
 std::string differences(const json& there, const json& now) {
     std::string out;
-    json all = there;
-    all.update(now);
+    json all = without_names(there);
+    all.update(without_names(now));
     for (const auto& [key, unused] : all.items()) {
-        const json before = there.value(key, json());
-        const json asked = now.value(key, json());
-        if (before == asked) continue;
-        out.append(out.empty() ? "" : ", ").append(key).append(" is ").append(before.dump());
-        out.append(" there, now ").append(asked.dump());
+        if (there.value(key, json()) == now.value(key, json())) continue;
+        const auto shown = [&key = key](const json& settings) {
+            return key == kPlan ? shown_plans(settings) : settings.value(key, json()).dump();
+        };
+        out.append(out.empty() ? "" : ", ").append(key).append(" is ").append(shown(there));
+        out.append(" there, now ").append(shown(now));
     }
     return out;
 }
 
 }  // namespace
 
-Journal::Journal(const std::string& path, const json& settings) : path_(path) {
-    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd_ < 0) fail("cannot open file");
-    try {
-        if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-            throw UsageError("another evaluation is writing this file", path, kRemedy);
-        }
-        read(json::parse(to_line(settings)));  // as the file says it, where it is not UTF-8
-    } catch (...) {
-        close(fd_);
-        throw;
-    }
+Journal::Journal(const std::string& path, const json& settings) : path_(path), file_(path) {
+    if (!file_.lock()) throw UsageError("another evaluation is writing this file", path, kRemedy);
+    read(json::parse(to_line(settings)));  // as the file says it, where it is not UTF-8
 }
-
-Journal::~Journal() { close(fd_); }
 
 void Journal::read(const json& settings) {
     const std::string first = to_line(settings);
@@ -114,36 +121,20 @@ void Journal::read(const json& settings) {
                 finished_[reader.at("item").integer(0, kMost)] = read_item(reader);
             } else if (!reader.has("evaluation")) {
                 throw FileError("not the journal of an evaluation", path_, kRemedy);
-            } else if (document != settings) {
+            } else if (without_names(document) != without_names(settings)) {
                 throw UsageError(
                     "the evaluation to resume has other settings", path_,
                     differences(document, settings) + "; give the same ones, or " + kRemedy);
             }
         }
     }
-    if (ftruncate(fd_, kept) != 0) fail("cannot write file");
-    if (kept == 0) write_line(settings);
+    file_.cut(kept);
+    if (kept == 0) file_.add(first);
 }
 
 void Journal::add(int64_t item, const ItemResult& result) {
-    write_line(to_json(item, result));
+    file_.add(to_line(to_json(item, result)));
     finished_[item] = result;
-}
-
-void Journal::write_line(const json& line) {
-    const std::string text = to_line(line);
-    std::string_view rest = text;
-    while (!rest.empty()) {
-        const ssize_t written = ::write(fd_, rest.data(), rest.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) fail("cannot write file");
-        rest.remove_prefix(static_cast<size_t>(written));
-    }
-}
-
-void Journal::fail(const char* what) const {
-    throw FileError(what, path_ + " (" + std::strerror(errno) + ")",
-                    "check that the folder exists, can be written and has room");
 }
 
 }  // namespace lowkey

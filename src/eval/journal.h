@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/line_file.h"
 #include "engine/engine.h"
 
 namespace lowkey {
@@ -23,12 +24,10 @@ struct ItemResult {
 class Journal {
 public:
     /// Opens the file or begins it. `settings` is an object of all that an item's result depends
-    /// on. Throws UsageError when the file was begun with other settings, saying which, or is in
-    /// use; FileError when it is no journal or cannot be written. Neither changes it.
+    /// on, and "plan_files" the names of the plans whose hashes are its "plan". Throws UsageError
+    /// when the file was begun with other settings, saying which, or is in use; FileError when it
+    /// is no journal or cannot be written. Neither changes it.
     Journal(const std::string& path, const nlohmann::json& settings);
-    ~Journal();
-    Journal(const Journal&) = delete;
-    Journal& operator=(const Journal&) = delete;
 
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const std::map<int64_t, ItemResult>& finished() const { return finished_; }
@@ -37,11 +36,9 @@ public:
 
 private:
     void read(const nlohmann::json& settings);
-    void write_line(const nlohmann::json& line);
-    [[noreturn]] void fail(const char* what) const;
 
     std::string path_;
-    int fd_ = -1;
+    LineFile file_;
     std::map<int64_t, ItemResult> finished_;
 };
 

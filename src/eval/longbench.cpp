@@ -16,8 +16,6 @@
 namespace lowkey {
 namespace {
 
-constexpr char kScore[] = "score";
-
 struct Metric {
     std::string_view name;
     double (*score)(std::string_view text, std::string_view answer,

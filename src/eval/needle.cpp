@@ -16,8 +16,6 @@
 namespace lowkey {
 namespace {
 
-constexpr char kScore[] = "score";
-
 constexpr std::array<const char*, 8> kCities = {"San Francisco", "Lisbon", "Kyoto",  "Nairobi",
                                                 "Montreal",      "Oslo",   "Havana", "Perth"};
 

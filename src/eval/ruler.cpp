@@ -16,8 +16,6 @@
 namespace lowkey {
 namespace {
 
-constexpr char kScore[] = "score";
-
 /// What prompts are filled with unless texts are given.
 const std::vector<std::string>& own_sentences() {
     static const std::vector<std::string> sentences = {

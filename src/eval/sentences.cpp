@@ -21,6 +21,11 @@ constexpr char32_t kReplacement = 0xfffd;
 bool is_ascii_end(char c) { return c == '.' || c == '!' || c == '?'; }
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
+bool is_sentence_end(char32_t c) {
+    // ASCII; the ideographic, halfwidth and fullwidth; Arabic, Devanagari and others.
+    return std::u32string_view(U".!?。！？｡．؟۔।॥።‽").find(c) != std::u32string_view::npos;
+}
+
 /// The last character of what tokens up to `at` spell, U+FFFD inside of one.
 char32_t character_before(const Tokenizer& tokenizer, std::span<const int32_t> tokens, int64_t at) {
     const int64_t count = std::min(at, kCharacterTokens);
@@ -88,11 +93,6 @@ private:
 };
 
 }  // namespace
-
-bool is_sentence_end(char32_t c) {
-    // ASCII; the ideographic, halfwidth and fullwidth; Arabic, Devanagari and others.
-    return std::u32string_view(U".!?。！？｡．؟۔।॥።‽").find(c) != std::u32string_view::npos;
-}
 
 std::vector<std::string> split_sentences(std::span<const std::string> texts) {
     Sentences sentences;

@@ -13,9 +13,6 @@ class Tokenizer;
 // Where sentences end in texts of any kind: prose of several scripts, and what has no sentences
 // (code, tables, lists).
 
-/// Whether a sentence may end with this character.
-bool is_sentence_end(char32_t c);
-
 /// Sentences of texts, with single spaces for runs of white space. They end at white space behind
 /// the end of a sentence, at once behind that of a script without spaces, and, where a text has
 /// neither for long, between two words or characters.

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/unicode.h"
 #include "io/json_lines.h"
 #include "jinja/text.h"
 
@@ -21,7 +22,7 @@ ZeroshotItem choose(const std::string& context, const std::vector<std::string>& 
     ZeroshotItem item;
     item.gold = gold;
     for (const std::string& answer : answers)
-        item.choices.push_back({context, " " + answer, jinja::num_characters(answer)});
+        item.choices.push_back({context, " " + answer, num_characters(answer)});
     return item;
 }
 
@@ -45,7 +46,7 @@ std::vector<JsonReader> read_choices(const JsonReader& array) {
     return items;
 }
 
-std::vector<std::string> read_strings(const JsonReader& array) {
+std::vector<std::string> read_choice_strings(const JsonReader& array) {
     std::vector<std::string> out;
     for (const JsonReader& item : read_choices(array)) out.push_back(item.string());
     return out;
@@ -86,8 +87,8 @@ ArcQuestion read_arc_question(const JsonReader& record) {
             out.answers.push_back(choice.at("text").string());
         }
     } else {
-        out.labels = read_strings(choices.at("label"));
-        out.answers = read_strings(choices.at("text"));
+        out.labels = read_choice_strings(choices.at("label"));
+        out.answers = read_choice_strings(choices.at("text"));
     }
     if (out.labels.size() != out.answers.size())
         choices.fail(std::to_string(out.labels.size()) + " labels of " +
@@ -132,7 +133,7 @@ std::string clean_hellaswag(const std::string& raw) {
 }
 
 ZeroshotItem read_hellaswag(const JsonReader& record, std::optional<int64_t> /*label*/) {
-    std::vector<std::string> endings = read_strings(record.at("endings"));
+    std::vector<std::string> endings = read_choice_strings(record.at("endings"));
     for (std::string& ending : endings) ending = clean_hellaswag(ending);
     const std::string context = record.at("activity_label").string() + ": " +
                                 record.at("ctx_a").string() + " " +
@@ -153,7 +154,7 @@ ZeroshotItem read_winogrande(const JsonReader& record, std::optional<int64_t> /*
     item.gold = read_index(record.at("answer"), 1, 2) - 1;
     for (const char* key : {"option1", "option2"}) {
         const std::string context = sentence.substr(0, gap) + record.at(key).string();
-        item.choices.push_back({context, " " + behind, jinja::num_characters(context)});
+        item.choices.push_back({context, " " + behind, num_characters(context)});
     }
     return item;
 }

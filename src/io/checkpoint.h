@@ -20,6 +20,7 @@ public:
 
     /// The folder that holds `config.json` and what else belongs to the model.
     [[nodiscard]] virtual const std::string& directory() const = 0;
+    /// `config.json`, unchecked, and where it lies, for messages.
     [[nodiscard]] virtual const nlohmann::json& config() const = 0;
     [[nodiscard]] virtual std::string config_path() const = 0;
 

@@ -18,8 +18,6 @@ using nlohmann::json;
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxQuote = 200;
 constexpr char kRemedy[] = "check the file, or get it again";
-constexpr double kMaxExactInteger =
-    9007199254740992.0;  // 2^53: beyond it a double is no whole number we can trust
 
 struct TooDeep {};
 

@@ -10,6 +10,9 @@
 
 namespace lowkey {
 
+/// 2^53: a larger double may stand for other whole numbers than its own.
+inline constexpr double kMaxExactInteger = 9007199254740992.0;
+
 /// A JSON value from a file that is not trusted, read with types and ranges checked. Every error is
 /// a FileError that names the file and the path inside it ("a/config.json, layers[3].rank: expected
 /// an integer, got a string"). Holds a pointer into the document that parse_json returned: the
@@ -19,8 +22,8 @@ public:
     /// `file` and `key` are for messages only.
     JsonReader(const nlohmann::json& value, std::string file, std::string key = {});
 
-    [[nodiscard]] bool has(
-        const std::string& key) const;  ///< an object with this member, and it is not null
+    /// An object with this member, and it is not null.
+    [[nodiscard]] bool has(const std::string& key) const;
     /// Member of an object; throws when this is no object or has no such member.
     [[nodiscard]] JsonReader at(const std::string& key) const;
     /// Member when has(key).
@@ -30,12 +33,14 @@ public:
     /// Members of an object, sorted by name; throws when this is none.
     [[nodiscard]] std::vector<std::pair<std::string, JsonReader>> members() const;
 
+    // The value as what it must be; throw when it is something else.
     [[nodiscard]] std::string string() const;
     [[nodiscard]] bool boolean() const;
     [[nodiscard]] double number() const;  ///< finite
     /// A whole number in [low, high]; 5.0 is one, 5.5 is not.
     [[nodiscard]] int64_t integer(int64_t low, int64_t high) const;
 
+    // What it is.
     [[nodiscard]] bool is_null() const;
     [[nodiscard]] bool is_string() const;
     [[nodiscard]] bool is_boolean() const;
@@ -52,7 +57,9 @@ public:
 
     /// Throws FileError "<what>: <file>, <key>; <remedy>".
     [[noreturn]] void fail(const std::string& what, const std::string& remedy = {}) const;
+    /// The file's name, for other messages.
     [[nodiscard]] const std::string& file() const { return file_; }
+    /// The value as it is, unchecked.
     [[nodiscard]] const nlohmann::json& value() const { return *value_; }
 
 private:

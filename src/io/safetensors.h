@@ -38,11 +38,13 @@ public:
     /// A dtype without a DType is no reason to refuse the other tensors: see tensor().
     explicit SafetensorsFile(const std::string& path);
 
+    /// As it was given.
     [[nodiscard]] const std::string& path() const { return file_.path(); }
     /// The header's `__metadata__`: strings by key.
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
     /// All tensors but unsupported().
     [[nodiscard]] const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+    /// Tensors that can be named, but not read.
     [[nodiscard]] const std::map<std::string, UnsupportedTensor>& unsupported() const {
         return unsupported_;
     }

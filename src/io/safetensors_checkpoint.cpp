@@ -23,7 +23,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr size_t kSampleBytes = 256;
-constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
 constexpr char kIndexName[] = "model.safetensors.index.json";
 constexpr char kDownloadAgain[] = "download the model again";
 

@@ -8,7 +8,6 @@
 #include "jinja/methods.h"
 #include "jinja/repr.h"
 #include "jinja/runtime.h"
-#include "jinja/text.h"
 
 namespace lowkey::jinja {
 namespace {

@@ -19,9 +19,11 @@ public:
           parameters_(std::move(parameters)),
           values_(std::move(values)) {}
 
+    /// Given.
     [[nodiscard]] bool has(size_t place) const { return values_[place].has_value(); }
     /// Given, and not None.
     [[nodiscard]] bool is_set(size_t place) const { return has(place) && !at(place).is_none(); }
+    /// has(place)
     [[nodiscard]] const Value& at(size_t place) const { return *values_[place]; }
     // With a fallback for what was left out. All throw Failure for a value of another type.
     [[nodiscard]] Value value_or(size_t place, const Value& fallback) const;
@@ -45,6 +47,7 @@ public:
     std::vector<Value> positional;
     std::vector<std::pair<std::string, Value>> named;
 
+    /// The argument of this name; null when there is none.
     [[nodiscard]] const Value* find(const std::string& name) const;
     /// Matches them with parameters, of which the first `required` must be given. Throws Failure
     /// when they do not match, in the name of `function`.

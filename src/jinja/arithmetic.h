@@ -6,11 +6,13 @@
 
 namespace lowkey::jinja {
 
+/// Operators that apply() knows.
 enum class Operator { kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kModulo, kPower };
 
 /// Python's binary operators: of numbers; + and * of strings, lists and tuples; % of a format
 /// string. Throws Failure: other types, division by zero, integers beyond 64 bits.
 Value apply(Operator op, const Value& a, const Value& b, Runtime& runtime);
+/// -value and +value. Throw Failure for what is no number.
 Value negate(const Value& value);
 Value positive(const Value& value);
 

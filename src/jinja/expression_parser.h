@@ -14,6 +14,7 @@ namespace lowkey::jinja {
 /// Parses expressions from tokens; the parser of statements builds on it.
 class ExpressionParser {
 public:
+    /// `tokens` end with kEnd.
     explicit ExpressionParser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
 
 protected:

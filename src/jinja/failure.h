@@ -9,6 +9,7 @@ namespace lowkey::jinja {
 /// Error of it. Never leaves this folder.
 class Failure : public std::runtime_error {
 public:
+    /// Whose fault it is, which decides the kind of Error.
     enum class Reason {
         kWrong,        ///< the template or its data do what Jinja refuses
         kUnsupported,  ///< Jinja that is outside our subset

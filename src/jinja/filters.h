@@ -7,6 +7,7 @@
 
 namespace lowkey::jinja {
 
+/// A filter: what `value | name(arguments)` gives. Throws Failure.
 using FilterCode = Value (*)(Runtime& runtime, const Value& value, const Arguments& arguments);
 
 /// The filter `name`; null when there is none. Throws Failure for filters of jinja2 that are

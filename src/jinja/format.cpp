@@ -11,7 +11,6 @@
 #include "base/unicode.h"
 #include "jinja/arithmetic.h"
 #include "jinja/repr.h"
-#include "jinja/text.h"
 
 namespace lowkey::jinja {
 namespace {

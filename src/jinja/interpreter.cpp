@@ -21,7 +21,7 @@ public:
     [[nodiscard]] std::string type_name() const override { return "Macro"; }
     [[nodiscard]] std::string repr(Meter& /*meter*/) const override {
         return macro_.name.empty() ? "<Macro anonymous>"
-                                   : fmt::format("<Macro {}>", quoted(macro_.name));
+                                   : fmt::format("<Macro {}>", string_repr(macro_.name));
     }
     [[nodiscard]] std::optional<Value> attribute(const std::string& name) override {
         if (name == "name") return Value::string(macro_.name);

@@ -18,8 +18,9 @@ public:
     explicit Interpreter(const Limits& limits) : Runtime(limits) {}
     ~Interpreter() override;
 
-    /// Throws Failure; line() then says where.
+    /// What the template prints. Throws Failure; line() then says where.
     std::string render(const Block& block, const Dict& variables);
+    /// Of the statement or expression that ran last.
     [[nodiscard]] int line() const { return line_; }
 
     Value call(const Value& callee, const Arguments& arguments) override;

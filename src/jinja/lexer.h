@@ -7,6 +7,7 @@
 
 namespace lowkey::jinja {
 
+/// What a token is.
 enum class TokenKind : uint8_t {
     kData,        ///< text outside of tags
     kPrintBegin,  ///< {{
@@ -21,6 +22,7 @@ enum class TokenKind : uint8_t {
     kEnd,
 };
 
+/// A word of a template, and the line where it begins.
 struct Token {
     TokenKind kind = TokenKind::kEnd;
     int line = 1;

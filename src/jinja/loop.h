@@ -14,7 +14,9 @@ namespace lowkey::jinja {
 /// jinja2 takes them, because the loop's condition may depend on what its body did.
 class Loop : public Object, public std::enable_shared_from_this<Loop> {
 public:
+    /// Whether the loop takes an item.
     using Condition = std::function<bool(const Value& item)>;
+    /// What loop(iterable) renders.
     using Recursion = std::function<Value(const Value& iterable)>;
 
     /// `condition` and `recurse` may be empty.
@@ -26,6 +28,7 @@ public:
 
     /// Moves to the next item; false at the end.
     bool advance();
+    /// The one that advance() moved to.
     [[nodiscard]] const Value& item() const { return *current_; }
 
     [[nodiscard]] std::string type_name() const override { return "LoopContext"; }
@@ -36,6 +39,7 @@ public:
     [[nodiscard]] int depth() const override { return walk_->depth + 1; }
     void clear() override { last_changed_.reset(); }
 
+    /// The argument at the loop's index, over and over.
     Value cycle(const Arguments& arguments) const;
     /// True when called with other values than the last time.
     Value changed(Runtime& runtime, const Arguments& arguments);

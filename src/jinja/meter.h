@@ -32,6 +32,7 @@ public:
     }
     void charge_text(size_t bytes) { charge_text(static_cast<int64_t>(bytes)); }
 
+    /// As they were given.
     [[nodiscard]] const Limits& limits() const { return limits_; }
 
     /// One level of recursion, for its lifetime: keeps the stack from running out.

@@ -7,6 +7,7 @@
 
 namespace lowkey::jinja {
 
+/// A method: what `self.name(arguments)` gives. Throws Failure.
 using Method = Value (*)(Runtime& runtime, const Value& self, const Arguments& arguments);
 
 /// The method `name` of a string, list, tuple or dict; null when the type has none. Throws Failure

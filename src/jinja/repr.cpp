@@ -76,8 +76,8 @@ void append_repr(std::string& out, const Value& value, Meter& meter) {
             break;
         case Kind::kString:
             meter.charge_text(value.str().size());
-            out += value.text().markup ? fmt::format("Markup({})", quoted(value.str()))
-                                       : quoted(value.str());
+            out += value.text().markup ? fmt::format("Markup({})", string_repr(value.str()))
+                                       : string_repr(value.str());
             break;
         case Kind::kList:
         case Kind::kTuple:
@@ -148,7 +148,7 @@ std::string float_repr(double value) {
     return fixed;
 }
 
-std::string quoted(std::string_view text) {
+std::string string_repr(std::string_view text) {
     const bool has_single = text.find('\'') != std::string_view::npos;
     const bool has_double = text.find('"') != std::string_view::npos;
     const char quote = has_single && !has_double ? '"' : '\'';

@@ -15,7 +15,7 @@ std::string to_text(const Value& value, Meter& meter);
 std::string repr(const Value& value, Meter& meter);
 /// The shortest number that reads back as the same, as repr(float) writes it.
 std::string float_repr(double value);
-/// A string in quotes, with what cannot be printed escaped.
-std::string quoted(std::string_view text);
+/// A string in quotes, with what cannot be printed escaped, as repr(str) writes it.
+std::string string_repr(std::string_view text);
 
 }  // namespace lowkey::jinja

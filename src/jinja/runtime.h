@@ -16,6 +16,7 @@ public:
     Runtime(const Runtime&) = delete;
     Runtime& operator=(const Runtime&) = delete;
 
+    /// Counts what the rendering takes.
     [[nodiscard]] Meter& meter() { return meter_; }
 
     /// Calls a macro, method or function. Throws Failure for what cannot be called.

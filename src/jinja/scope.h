@@ -23,7 +23,9 @@ public:
         }
         return nullptr;
     }
+    /// Of this scope, whatever those around it have.
     void set(const std::string& name, Value value) { variables_[name] = std::move(value); }
+    /// Drops this scope's variables.
     void clear() { variables_.clear(); }
 
 private:

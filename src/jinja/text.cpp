@@ -12,8 +12,6 @@ constexpr char32_t kSigma = 0x3A3;
 constexpr char32_t kFinalSigma = 0x3C2;
 constexpr char32_t kSharpS = 0xDF;
 
-bool begins_character(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) != 0x80; }
-
 bool is_cased(char32_t c) { return is_upper(c) || is_lower(c) || is_title(c); }
 
 bool is_line_end(char32_t c) {
@@ -130,25 +128,6 @@ std::vector<std::string_view> split_at_spaces_from_right(std::string_view text, 
 }
 
 }  // namespace
-
-int64_t num_characters(std::string_view text) {
-    return std::count_if(text.begin(), text.end(), begins_character);
-}
-
-size_t byte_of_character(std::string_view text, int64_t index) {
-    size_t pos = 0;
-    while (pos < text.size()) {
-        if (begins_character(text[pos]) && index-- == 0) return pos;
-        ++pos;
-    }
-    return pos;
-}
-
-std::string_view next_character(std::string_view text, size_t& pos) {
-    const size_t start = pos;
-    next_code_point(text, pos);
-    return text.substr(start, pos - start);
-}
 
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
     if (from > text.size()) return std::string_view::npos;

@@ -8,13 +8,7 @@
 
 namespace lowkey::jinja {
 
-// Python's string methods on valid UTF-8; places and lengths are code points unless they say bytes.
-
-int64_t num_characters(std::string_view text);
-/// The byte at which character `index` begins; text.size() for the index behind the last.
-size_t byte_of_character(std::string_view text, int64_t index);
-/// The character at byte `pos`, moved behind it.
-std::string_view next_character(std::string_view text, size_t& pos);
+// Python's string methods on valid UTF-8.
 
 // Like std::string::find and rfind, but in time linear in the text for any needle.
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from);
@@ -25,6 +19,7 @@ int64_t count_bytes(std::string_view text, std::string_view needle);
 /// White space as str.isspace() and str.strip() know it.
 bool is_space(char32_t c);
 
+/// Which end of a text.
 enum class Side { kLeft, kRight, kBoth };
 /// Cuts white space, or the characters of `chars`.
 std::string_view strip(std::string_view text, std::optional<std::string_view> chars, Side side);
@@ -34,8 +29,10 @@ std::string_view strip(std::string_view text, std::optional<std::string_view> ch
 std::vector<std::string_view> split(std::string_view text,
                                     std::optional<std::string_view> separator, int64_t limit,
                                     Side from);
+/// str.splitlines()
 std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends);
 
+// The string methods of these names; swap_case() is str.swapcase().
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
 std::string capitalize(std::string_view text);

@@ -7,7 +7,6 @@
 
 #include "base/unicode.h"
 #include "jinja/compare.h"
-#include "jinja/text.h"
 
 namespace lowkey::jinja {
 namespace {

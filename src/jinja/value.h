@@ -53,6 +53,7 @@ struct Text : Payload {
     bool markup = false;
 };
 
+/// What range() gives: numbers that are not written out.
 struct Range : Payload {
     int64_t start = 0;
     int64_t step = 1;
@@ -69,7 +70,9 @@ public:
     /// Undefined.
     Value() = default;
 
+    /// `message`: what using it says.
     static Value undefined(std::string message);
+    // A value of each kind; `bytes` must be valid UTF-8.
     static Value none();
     static Value boolean(bool value);
     static Value integer(int64_t value);
@@ -86,6 +89,7 @@ public:
     static Value range(int64_t start, int64_t stop, int64_t step);
     static Value object(std::shared_ptr<Object> object);
 
+    // Of what kind it is.
     [[nodiscard]] Kind kind() const { return kind_; }
     [[nodiscard]] bool is(Kind kind) const { return kind_ == kind; }
     [[nodiscard]] bool is_undefined() const { return kind_ == Kind::kUndefined; }
@@ -99,13 +103,14 @@ public:
         return kind_ == Kind::kList || kind_ == Kind::kTuple || kind_ == Kind::kView;
     }
 
+    // What it holds; the value must be of that kind.
     [[nodiscard]] int64_t integer() const { return integer_; }  ///< is_integral()
     [[nodiscard]] double real() const { return real_; }         ///< kFloat
     [[nodiscard]] double number() const;                        ///< is_number()
     [[nodiscard]] const Text& text() const;
     [[nodiscard]] const std::string& str() const { return text().bytes; }
-    [[nodiscard]] const std::vector<Value>& items() const;
-    [[nodiscard]] const char* view_name() const;  ///< kView
+    [[nodiscard]] const std::vector<Value>& items() const;  ///< has_items()
+    [[nodiscard]] const char* view_name() const;            ///< kView
     [[nodiscard]] const Dict& dict() const;
     [[nodiscard]] const Range& range() const;
     [[nodiscard]] Iterator& iterator() const;
@@ -147,6 +152,7 @@ class Dict : public Payload {
 public:
     using Entry = std::pair<Value, Value>;
 
+    /// In their order.
     [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
     [[nodiscard]] size_t size() const { return entries_.size(); }
     /// Null when there is no such key. Throws Failure for a key of a type that can be none.
@@ -155,6 +161,7 @@ public:
     /// A key that is there keeps its place.
     void set(const Value& key, Value value, Meter& meter);
     void set(std::string_view key, Value value);
+    /// As Value::depth().
     [[nodiscard]] int depth() const { return depth_; }
 
 private:
@@ -170,12 +177,16 @@ private:
 /// What has attributes of its own or can be called.
 class Object : public Payload {
 public:
+    /// Of Python's type, for messages.
     [[nodiscard]] virtual std::string type_name() const = 0;
+    /// As repr() writes it.
     [[nodiscard]] virtual std::string repr(Meter& meter) const;
     /// Nothing when there is none of this name.
     [[nodiscard]] virtual std::optional<Value> attribute(const std::string& name);
     [[nodiscard]] virtual bool callable() const { return false; }
+    /// Throws Failure when it is not callable.
     virtual Value call(Runtime& runtime, const Arguments& arguments);
+    /// As Value::depth().
     [[nodiscard]] virtual int depth() const { return 1; }
     /// Drops what it refers to: called on all that could refer to themselves, when rendering ends.
     virtual void clear() {}
@@ -183,6 +194,7 @@ public:
 
 /// The name of the value's Python type: "str", "dict", "NoneType", ...
 std::string type_name(const Value& value);
+/// What bool() gives.
 bool truthy(const Value& value);
 /// What len() gives; nothing for what has no length.
 std::optional<int64_t> length(const Value& value);
@@ -192,6 +204,7 @@ std::optional<int64_t> length(const Value& value);
 std::shared_ptr<Iterator> iterate(const Value& value, Meter& meter);
 /// All that is left of such a walk.
 std::vector<Value> to_items(const Value& value, Meter& meter);
+/// Whether iterate() takes it.
 bool is_iterable(const Value& value);
 
 }  // namespace lowkey::jinja

@@ -7,6 +7,7 @@
 
 namespace lowkey::jinja {
 
+/// A test: what `value is name(arguments)` says. Throws Failure.
 using ValueTest = bool (*)(Runtime& runtime, const Value& value, const Arguments& arguments);
 
 /// What `value is name` asks; null when there is no such test.

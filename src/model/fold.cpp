@@ -16,16 +16,11 @@ struct HeadFolding {
     std::optional<LinearMaps> value;
 };
 
-HeadFolding find_folding(const HeadPlan& head, const ModelConfig& config, DType dtype,
-                         const CacheShape::Head& dims) {
+HeadFolding find_folding(const HeadPlan& plan, const ModelConfig& config, const HeadLayout& head) {
     HeadFolding folding;
-    if (head.exact_sinks > 0 || head.exact_recent > 0 || config.clip_qkv > 0) return folding;
-    if (dims.rotary == nullptr && !config.qk_norm) {
-        folding.key =
-            make_key_codec(head.key, {dims.key_dim, dtype, nullptr, "key"})->linear_maps();
-    }
-    folding.value =
-        make_value_codec(head.value, {dims.value_dim, dtype, dims.rotary, "value"})->linear_maps();
+    if (plan.exact_sinks > 0 || plan.exact_recent > 0 || config.clip_qkv > 0) return folding;
+    if (head.dims.rotary == nullptr && !config.qk_norm) folding.key = head.body.key->linear_maps();
+    folding.value = head.body.value->linear_maps();
     return folding;
 }
 
@@ -189,17 +184,17 @@ LayerWeights fold_layer(const std::shared_ptr<const Model>& model, const LayerWe
 }  // namespace
 
 FoldedModel fold(const std::shared_ptr<const Model>& model, const CachePlan& plan) {
-    const CacheShape shape = model->cache_shape();
-    const CacheLayout checked(plan, shape);  // throws when the plan does not fit
-    FoldedModel folded{model, plan};
+    FoldedModel folded{model, plan,
+                       std::make_shared<const CacheLayout>(plan, model->cache_shape())};
     if (plan.prefill_attention == PrefillAttention::kExact) return folded;
 
     bool any = false;
     std::vector<std::vector<HeadFolding>> foldings(plan.layers.size());
     for (size_t layer = 0; layer < plan.layers.size(); ++layer) {
         for (size_t head = 0; head < plan.layers[layer].size(); ++head) {
-            HeadFolding f = find_folding(plan.layers[layer][head], model->config(), shape.dtype,
-                                         shape.layers[layer][head]);
+            HeadFolding f = find_folding(
+                plan.layers[layer][head], model->config(),
+                folded.layout->head(static_cast<int64_t>(layer), static_cast<int64_t>(head)));
             if (f.key) folded.plan.layers[layer][head].key = f.key->rest;
             if (f.value) folded.plan.layers[layer][head].value = f.value->rest;
             any = any || f.key || f.value;
@@ -224,6 +219,7 @@ FoldedModel fold(const std::shared_ptr<const Model>& model, const CachePlan& pla
     }
     folded.model = std::make_shared<const Model>(model->config(), std::move(to), model->options(),
                                                  model->rotaries());
+    folded.layout = std::make_shared<const CacheLayout>(folded.plan, folded.model->cache_shape());
     return folded;
 }
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "kvcache/cache_layout.h"
 #include "kvcache/plan.h"
 #include "model/model.h"
 
@@ -12,6 +13,7 @@ namespace lowkey {
 struct FoldedModel {
     std::shared_ptr<const Model> model;
     CachePlan plan;
+    std::shared_ptr<const CacheLayout> layout;  ///< of the plan, for the model
 };
 
 /// Multiplies every codec's linear maps into the weights where nothing comes between them, and

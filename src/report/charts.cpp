@@ -10,6 +10,7 @@
 #include "report/comparison_verdict.h"
 #include "report/heat_map.h"
 #include "report/line_plot.h"
+#include "report/scatter_plot.h"
 
 namespace lowkey {
 namespace {
@@ -117,8 +118,6 @@ std::vector<std::string> names_to(size_t count) {
     return names;
 }
 
-}  // namespace
-
 std::vector<ScatterPlot> quality_plots(const ComparisonReport& report) {
     std::vector<ScatterPlot> plots;
     if (report.caches.empty()) return plots;
@@ -127,6 +126,8 @@ std::vector<ScatterPlot> quality_plots(const ComparisonReport& report) {
         plots.push_back(needle_plot(report));
     return plots;
 }
+
+}  // namespace
 
 std::vector<std::string> quality_charts(const ComparisonReport& report) {
     std::vector<std::string> charts;

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "report/comparison_report.h"
-#include "report/scatter_plot.h"
 
 namespace lowkey {
 
@@ -13,7 +12,6 @@ namespace lowkey {
 
 /// Quality against the share of the uncompressed bytes, as they were measured together: the change
 /// of the perplexity, needles, a task.
-std::vector<ScatterPlot> quality_plots(const ComparisonReport& report);
 std::vector<std::string> quality_charts(const ComparisonReport& report);
 
 /// Bytes by the length of the sequence; empty with fewer than two lengths.

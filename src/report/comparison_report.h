@@ -23,6 +23,7 @@ struct TextScore {
     double top1 = 0;          ///< share of targets where both rank the same token first
     CacheUsage cache = {};    ///< at the end of the last window
 
+    /// exp(nll)
     [[nodiscard]] double perplexity() const;
     /// exp(change) - 1: the relative change of the perplexity.
     [[nodiscard]] double relative_change() const;
@@ -33,19 +34,21 @@ struct NeedleScore {
     std::vector<bool> found = {};
     CacheUsage cache = {};  ///< of the longest prompt, at the end of its answer
 
+    /// How many prompts were answered.
     [[nodiscard]] int64_t num_found() const;
 };
 
 /// Which questions were answered rightly.
 struct TaskScore {
     std::vector<bool> right = {};
-    std::vector<bool> right_norm =
-        {};                 ///< by log-likelihood per character; empty where not scored so
+    /// By log-likelihood per character; empty where not scored so.
+    std::vector<bool> right_norm = {};
     CacheUsage cache = {};  ///< of the longest context
 
+    /// The share of questions answered rightly, and the same by `right_norm`, where scored so.
     [[nodiscard]] double accuracy() const;
     [[nodiscard]] std::optional<double> accuracy_norm() const;
-    /// sqrt(p (1 - p) / (n - 1)); 0 for one question.
+    /// The accuracy's standard error: sqrt(p (1 - p) / (n - 1)); 0 for one question.
     [[nodiscard]] double accuracy_error() const;
 };
 
@@ -61,6 +64,7 @@ struct SpeedScore {
     double share_low = 0;
     double share_high = 0;
 
+    /// Whether share_low and share_high say something.
     [[nodiscard]] bool has_interval() const { return share_high > 0; }
 };
 
@@ -111,6 +115,7 @@ struct NeedlePlace {
     friend bool operator==(const NeedlePlace&, const NeedlePlace&) = default;
 };
 
+/// A whole comparison.
 struct ComparisonReport {
     // What was compared.
     std::string model = {};  ///< base name

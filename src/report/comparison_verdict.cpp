@@ -156,6 +156,23 @@ std::string limits_sentence(const ComparisonReport& report) {
     return "How far to trust it: " + join(words) + ".";
 }
 
+/// Names of caches of no more bytes whose text and needles are both no worse, and one of the three
+/// better: reasons never to take this one.
+std::vector<std::string> beaten_by(const ComparisonReport& report, const ComparedCache& cache) {
+    std::vector<std::string> names;
+    if (cache.method.empty() || (!cache.text && !cache.needle)) return names;
+    for (const ComparedCache& other : report.caches) {
+        const double bytes = headline_share(report, cache) - headline_share(report, other);
+        const double text = cache.text && other.text ? cache.text->nll - other.text->nll : 0;
+        const int64_t needles = cache.needle && other.needle
+                                    ? other.needle->num_found() - cache.needle->num_found()
+                                    : 0;
+        if (bytes >= 0 && text >= 0 && needles >= 0 && (bytes > 0 || text > 0 || needles > 0))
+            names.push_back(other.name);
+    }
+    return names;
+}
+
 }  // namespace
 
 std::string format_change(double share) {
@@ -200,21 +217,6 @@ CacheUsage headline_usage(const ComparedCache& cache) {
 
 double share_of_full(const CacheUsage& usage, const CacheUsage& full) {
     return full.ratio() > 0 ? usage.ratio() / full.ratio() : usage.ratio();
-}
-
-std::vector<std::string> beaten_by(const ComparisonReport& report, const ComparedCache& cache) {
-    std::vector<std::string> names;
-    if (cache.method.empty() || (!cache.text && !cache.needle)) return names;
-    for (const ComparedCache& other : report.caches) {
-        const double bytes = headline_share(report, cache) - headline_share(report, other);
-        const double text = cache.text && other.text ? cache.text->nll - other.text->nll : 0;
-        const int64_t needles = cache.needle && other.needle
-                                    ? other.needle->num_found() - cache.needle->num_found()
-                                    : 0;
-        if (bytes >= 0 && text >= 0 && needles >= 0 && (bytes > 0 || text > 0 || needles > 0))
-            names.push_back(other.name);
-    }
-    return names;
 }
 
 std::vector<std::string> findings(const ComparisonReport& report) {

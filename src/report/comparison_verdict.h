@@ -10,6 +10,7 @@ namespace lowkey {
 
 /// Something in which a cache is worse than the uncompressed one, beyond what chance explains.
 struct Loss {
+    /// What is worse.
     enum class Of { kText, kNeedle, kTask, kSpeed, kMemory };
     Of of;
     bool severe = false;  ///< so much that few would accept it
@@ -41,10 +42,6 @@ double share_of_full(const CacheUsage& usage, const CacheUsage& full);
 /// What the whole comparison says, in sentences: the smallest cache without a severe loss; each
 /// cache's losses, and by whom it is beaten; how far the numbers can be trusted.
 std::vector<std::string> findings(const ComparisonReport& report);
-
-/// Names of caches of no more bytes whose text and needles are both no worse, and one of the three
-/// better: reasons never to take this one.
-std::vector<std::string> beaten_by(const ComparisonReport& report, const ComparedCache& cache);
 
 /// "+1.23 %", "-0.4 %", "±0.0 %"
 std::string format_change(double share);

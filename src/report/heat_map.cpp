@@ -55,9 +55,14 @@ bool writes_values(const HeatMap& map) {
 int cell_width(const HeatMap& map) { return writes_values(map) ? kWideCell : kCell; }
 
 Size size_of(const HeatMap& map) {
-    const int title = 20 + static_cast<int>(std::ceil(svg::width_of(title_of(map))));
-    return {std::max(kLeft + cell_width(map) * static_cast<int>(map.columns.size()) + 20, title),
-            kTop + kCell * static_cast<int>(map.rows.size()) + kBottom};
+    constexpr int kMargin = 10;
+    const auto end_of = [](int left, const std::string& words) {
+        return left + static_cast<int>(std::ceil(svg::width_of(words)));
+    };
+    const int cells = kLeft + cell_width(map) * static_cast<int>(map.columns.size()) + kMargin;
+    const int widest = std::max({cells, end_of(kMargin, title_of(map)),
+                                 end_of(kMargin, map.row_label), end_of(kLeft, map.column_label)});
+    return {widest + kMargin, kTop + kCell * static_cast<int>(map.rows.size()) + kBottom};
 }
 
 std::string draw_cell(const HeatMap& map, size_t row, size_t column, double share, int x, int y) {

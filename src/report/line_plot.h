@@ -10,6 +10,7 @@ namespace lowkey {
 
 /// Lines over two axes that start at 0.
 struct LinePlot {
+    /// Points that are joined.
     struct Line {
         std::string name;
         std::vector<std::pair<double, double>> points;  ///< (x, y), finite, at least 0, x ascending

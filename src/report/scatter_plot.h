@@ -11,6 +11,7 @@ namespace lowkey {
 
 /// Things by what they cost and what they are worth.
 struct ScatterPlot {
+    /// One of the things.
     struct Point {
         std::string name = {};
         double x = 0;

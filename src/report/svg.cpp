@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/unicode.h"
 #include "report/shown_text.h"
 
 namespace lowkey::svg {
@@ -127,9 +128,12 @@ std::string marker(int series, int shape, double x, double y, std::string_view t
 }
 
 double width_of(std::string_view words) {
+    constexpr unsigned char kFirstWide = 0xe3;  // begins U+3000: as wide as high from there on
     double width = 0;
-    // Bytes that continue a UTF-8 character have no width of their own.
-    for (const char c : words) width += (static_cast<unsigned char>(c) & 0xc0u) == 0x80u ? 0 : 7.3;
+    for (const char c : words) {
+        if (!begins_character(c)) continue;
+        width += static_cast<unsigned char>(c) < kFirstWide ? 7.3 : 12.5;
+    }
     return width;
 }
 

@@ -26,11 +26,13 @@ std::string color(int series);
 
 /// The element that opens a chart of so many units; `label` is read aloud.
 std::string open(double width, double height, std::string_view label, Use use);
+/// Closes it.
 inline constexpr std::string_view kClose = "</svg>\n";
 
-/// `anchor`: start, middle or end.
+/// Words; `anchor` says which of their ends is at x: start, middle or end.
 std::string text(double x, double y, std::string_view anchor, std::string_view words,
                  std::string_view css_class = "");
+/// A straight line.
 std::string line(std::string_view css_class, double x1, double y1, double x2, double y2);
 /// A dot in the colour and shape of a series, that tells `title` on hover.
 std::string marker(int series, int shape, double x, double y, std::string_view title,
@@ -46,7 +48,9 @@ struct Axis {
     double step = 1;
 
     Axis(double least, double largest, int ticks, double given_step = 0);
+    /// Where a value stands: 0 at the low end, 1 at the high one.
     [[nodiscard]] double share(double value) const { return (value - low) / (high - low); }
+    /// The marks, ascending.
     [[nodiscard]] std::vector<double> ticks() const;
     /// Just the digits that tell ticks apart.
     [[nodiscard]] std::string label(double value) const;

@@ -15,7 +15,7 @@ size_t white_space_before(std::string_view text, size_t begin, size_t end) {
         const char32_t c = last_code_point(left);
         if (!is_white_space(c)) break;
         do --end;
-        while ((static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80);
+        while (!begins_character(text[end]));
     }
     return end;
 }

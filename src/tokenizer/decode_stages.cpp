@@ -95,14 +95,7 @@ protected:
     void push_token(const std::string& token, std::vector<Fragment>& out) override {
         alphabet_->append_bytes(bytes_, token);
         // All is certain but a last character that more bytes may complete.
-        size_t certain = bytes_.size();
-        for (size_t back = 1; back <= 3 && back <= bytes_.size(); ++back) {
-            const size_t pos = bytes_.size() - back;
-            const bool continues = (static_cast<unsigned char>(bytes_[pos]) & 0xC0U) == 0x80;
-            if (continues) continue;
-            if (inspect_utf8(bytes_, pos).cut) certain = pos;
-            break;
-        }
+        const size_t certain = bytes_.size() - incomplete_tail(bytes_);
         std::string storage;
         fused_.push(std::string(valid_utf8(std::string_view(bytes_).substr(0, certain), storage)),
                     out);

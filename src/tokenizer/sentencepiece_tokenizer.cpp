@@ -20,16 +20,6 @@ using sentencepiece::SentencePieceProcessor;
 
 constexpr const char* kSpaceMark = "\xE2\x96\x81";
 
-// How many bytes at the end may begin a character that is not complete.
-size_t incomplete_tail(std::string_view bytes) {
-    for (size_t back = 1; back <= 3 && back <= bytes.size(); ++back) {
-        const size_t pos = bytes.size() - back;
-        if ((static_cast<unsigned char>(bytes[pos]) & 0xC0U) == 0x80) continue;
-        return inspect_utf8(bytes, pos).cut ? back : 0;
-    }
-    return 0;
-}
-
 class SentencePieceTokenizer : public Tokenizer {
 public:
     SentencePieceTokenizer(const std::string& path, const TokenizerConfig& config);

@@ -12,11 +12,11 @@
 #include "tokenizer/component.h"
 #include "tokenizer/merge_tokens.h"
 #include "tokenizer/pipeline_tokenizer.h"
+#include "tokenizer/vocabulary.h"
 
 namespace lowkey {
 namespace {
 
-constexpr int64_t kMaxFileBytes = int64_t{256} << 20;
 constexpr size_t kMaxTokenBytes = 1024;  // all places to cut a token are tried
 constexpr int64_t kMaxSpecialTokens = 1 << 20;
 
@@ -147,7 +147,7 @@ std::vector<std::pair<std::string, std::string>> find_merges(const std::vector<s
 }  // namespace
 
 std::shared_ptr<const Tokenizer> load_tekken(const std::string& path, TokenizerConfig config) {
-    const auto document = read_json_file(path, kMaxFileBytes);
+    const auto document = read_json_file(path, kMaxVocabularyBytes);
     const JsonReader root(document, path);
     const std::vector<std::string> special = read_special_tokens(root);
     const std::vector<std::string> ranks = read_ranks(root, special.size());

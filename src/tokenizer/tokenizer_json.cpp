@@ -9,11 +9,10 @@
 #include "tokenizer/merge_tokens.h"
 #include "tokenizer/pipeline_tokenizer.h"
 #include "tokenizer/unigram.h"
+#include "tokenizer/vocabulary.h"
 
 namespace lowkey {
 namespace {
-
-constexpr int64_t kMaxFileBytes = int64_t{256} << 20;
 
 std::unique_ptr<WordModel> make_model(const JsonReader& model) {
     // Files of the first versions have no type; all of them hold BPE or are told apart by merges.
@@ -53,7 +52,7 @@ std::vector<AddedToken> read_added_tokens(const JsonReader& list, const Vocabula
 
 std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::string& path,
                                                      const TokenizerConfig& config) {
-    const auto document = read_json_file(path, kMaxFileBytes);
+    const auto document = read_json_file(path, kMaxVocabularyBytes);
     const JsonReader root(document, path);
     Pipeline pipeline;
     pipeline.model = make_model(root.at("model"));

@@ -8,11 +8,11 @@
 #include "tokenizer/bpe.h"
 #include "tokenizer/merge_tokens.h"
 #include "tokenizer/pipeline_tokenizer.h"
+#include "tokenizer/vocabulary.h"
 
 namespace lowkey {
 namespace {
 
-constexpr int64_t kMaxFileBytes = int64_t{256} << 20;
 constexpr const char* kEndOfText = "<|endoftext|>";
 
 // Qwen 2's pattern, and Qwen 3.5's, where marks belong to letters.
@@ -89,7 +89,7 @@ std::shared_ptr<const Tokenizer> load_vocab_and_merges(const std::string& vocab_
                                                        const std::string& merges_path,
                                                        TokenizerConfig config) {
     const TokenizerClass& kind = find_class(config, vocab_path);
-    const auto document = read_json_file(vocab_path, kMaxFileBytes);
+    const auto document = read_json_file(vocab_path, kMaxVocabularyBytes);
     const JsonReader root(document, vocab_path);
     const MappedFile merges(merges_path);
     const std::string_view merges_text(reinterpret_cast<const char*>(merges.bytes().data()),

@@ -13,6 +13,8 @@ namespace lowkey {
 
 /// Ids of files are below this: far above any vocabulary, and small enough for tables by id.
 inline constexpr int64_t kMaxTokenIds = int64_t{1} << 24;
+/// Bytes of a file with a vocabulary, at most.
+inline constexpr int64_t kMaxVocabularyBytes = int64_t{256} << 20;
 /// "No token", where an id is expected.
 inline constexpr int32_t kNoToken = -1;
 

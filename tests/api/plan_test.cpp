@@ -91,6 +91,24 @@ TEST_F(ApiPlan, MakesWhatTheProgramMakes) {
     EXPECT_TRUE(razor);
 }
 
+TEST_F(ApiPlan, AHeadThatIsSetForgetsWhatWasMeasured) {
+    const api::Plan made =
+        api::Plan::make(tiny_, "razor", {.settings = {{"random-tokens", 20}, {"window", 32}}});
+    const auto measured = [](const api::Plan& plan) {
+        return nlohmann::json::parse(plan.to_json()).at("measured");
+    };
+    EXPECT_TRUE(measured(made).contains("induction"));
+    api::Plan changed = made;
+    changed.set_head(1, 1, {.exact_sinks = 2});
+    EXPECT_EQ(changed.head(1, 1).policy.name, "all");
+    EXPECT_EQ(changed.head(1, 1).exact_sinks, 2);
+    EXPECT_TRUE(measured(changed).empty());
+    // Also where the old head comes back: nobody measured that.
+    changed.set_head(1, 1, made.head(1, 1));
+    EXPECT_TRUE(measured(changed).empty());
+    EXPECT_TRUE(measured(made).contains("induction")) << "a copy is independent";
+}
+
 TEST_F(ApiPlan, ComposesTokensAndCodecs) {
     api::Plan codecs = api::Plan::uncompressed(tiny_);
     codecs.set_head(0, 1, {.value = first_coordinates(8)});

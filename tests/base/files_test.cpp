@@ -17,6 +17,7 @@
 #include "base/descriptor.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/line_file.h"
 #include "base/mapped_file.h"
 
 namespace lowkey {
@@ -138,6 +139,24 @@ TEST_F(Files, UnwritableOutputIsAFileErrorThatNamesIt) {
         }
     }
     EXPECT_THROW(check_writable(""), UsageError);
+}
+
+TEST_F(Files, LinesAreThereOnceAdded) {
+    LineFile file(path("lines"));
+    EXPECT_TRUE(file.lock());
+    file.add("one");
+    file.add("");
+    EXPECT_EQ(contents(path("lines")), "one\n\n");
+    {
+        LineFile other(path("lines"));
+        EXPECT_FALSE(other.lock()) << "one writer at a time";
+    }
+    file.cut(4);
+    file.add("two");
+    EXPECT_EQ(contents(path("lines")), "one\ntwo\n");
+    EXPECT_THROW(LineFile(path("missing/lines")), FileError);
+    LineFile full("/dev/full");
+    EXPECT_THROW(full.add("three"), FileError);
 }
 
 TEST_F(Files, MappedFileShowsTheBytes) {

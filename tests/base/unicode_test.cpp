@@ -36,6 +36,29 @@ TEST(ValidUtf8, LeavesEveryCodePoint) {
     }
 }
 
+TEST(Characters, AreCountedAndFoundByTheirPlace) {
+    const std::string text = "aé東\U0001F600b";  // 1 + 2 + 3 + 4 + 1 bytes
+    EXPECT_EQ(num_characters(text), 5);
+    EXPECT_EQ(num_characters(""), 0);
+    const size_t begins[] = {0, 1, 3, 6, 10, 11};
+    for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(byte_of_character(text, i), begins[i]) << i;
+    EXPECT_EQ(byte_of_character(text, 9), text.size());
+    size_t pos = 3;
+    EXPECT_EQ(next_character(text, pos), "東");
+    EXPECT_EQ(pos, 6);
+}
+
+TEST(Characters, AnIncompleteOneIsATail) {
+    EXPECT_EQ(incomplete_tail(""), 0);
+    EXPECT_EQ(incomplete_tail("ab東"), 0);
+    const std::string_view grin = "\U0001F600";
+    for (size_t bytes = 1; bytes < 4; ++bytes)
+        EXPECT_EQ(incomplete_tail("a" + std::string(grin.substr(0, bytes))), bytes);
+    EXPECT_EQ(incomplete_tail("a\x80"), 0) << "begins nothing";
+    EXPECT_EQ(incomplete_tail("\x80\x80\x80"), 0);
+    EXPECT_EQ(incomplete_tail("\xED\xA0"), 0) << "a surrogate is no character";
+}
+
 TEST(Normalize, FollowsTheStandard) {
     EXPECT_EQ(normalize("", NormalForm::kNfc), "");
     EXPECT_EQ(normalize("e\u0301", NormalForm::kNfc), "\u00E9");

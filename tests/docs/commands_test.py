@@ -120,7 +120,7 @@ class Sandbox:
             (configs / file.name).symlink_to(ROOT / "models" / "small" / "config.json")
 
     def run(self, command):
-        environment = dict(os.environ, PATH=f"{self.programs}{os.pathsep}{os.environ['PATH']}", OMP_WAIT_POLICY="passive")
+        environment = dict(os.environ, PATH=f"{self.programs}{os.pathsep}{os.environ['PATH']}")
         try:
             return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=self.folder, env=environment,
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -66,6 +66,21 @@ protected:
     std::vector<int32_t> ids_;
 };
 
+/// prefill_shared(); the logits after the last token, of each target.
+std::vector<Tensor> prefill_logits(std::span<const PromptTarget> targets,
+                                   std::span<const int32_t> tokens) {
+    std::vector<Tensor> logits(targets.size());
+    const auto count = static_cast<int64_t>(tokens.size());
+    prefill_shared(targets, tokens, [&](size_t i, int64_t first, const float* hidden, int64_t n) {
+        if (first + n < count) return;
+        const Model& model = targets[i].engine->model();
+        const ModelConfig& config = model.config();
+        logits[i] = Tensor(DType::kF32, {config.vocab_size});
+        model.logits(hidden + (n - 1) * config.hidden_size, 1, logits[i].f32().data());
+    });
+    return logits;
+}
+
 bool same_bits(const Tensor& a, const Tensor& b) {
     return a.bytes() == b.bytes() &&
            std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes())) == 0;
@@ -85,7 +100,7 @@ TEST_F(SharedPrompt, GivesEveryPlanWhatItGetsAlone) {
             sequences.push_back(engine.new_sequence());
             targets.push_back({&engine, sequences.back().get()});
         }
-        const std::vector<Tensor> logits = prefill_logits_shared(targets, prompt());
+        const std::vector<Tensor> logits = prefill_logits(targets, prompt());
         for (size_t i = 0; i < targets.size(); ++i) {
             SCOPED_TRACE("plan " + std::to_string(i) + ", chunk " + std::to_string(chunk));
             const auto own = alone[i].new_sequence();
@@ -109,8 +124,8 @@ TEST_F(SharedPrompt, ContinuesSequencesOneByOne) {
     const auto a = whole.new_sequence();
     const auto b = window.new_sequence();
     const PromptTarget targets[] = {{&whole, a.get()}, {&window, b.get()}};
-    static_cast<void>(prefill_logits_shared(targets, prompt().first(100)));
-    const std::vector<Tensor> logits = prefill_logits_shared(targets, prompt().subspan(100));
+    static_cast<void>(prefill_logits(targets, prompt().first(100)));
+    const std::vector<Tensor> logits = prefill_logits(targets, prompt().subspan(100));
     const auto alone = window.new_sequence();
     static_cast<void>(window.prefill_logits(*alone, prompt().first(100)));
     EXPECT_TRUE(same_bits(logits[1], window.prefill_logits(*alone, prompt().subspan(100))));
@@ -123,10 +138,9 @@ TEST_F(SharedPrompt, IsRefusedWholeWhenOnePoolIsFull) {
     const auto a = roomy.new_sequence();
     const auto b = tight.new_sequence();
     const PromptTarget targets[] = {{&roomy, a.get()}, {&tight, b.get()}};
-    EXPECT_THROW(static_cast<void>(prefill_logits_shared(targets, prompt())), BudgetError);
+    EXPECT_THROW(static_cast<void>(prefill_logits(targets, prompt())), BudgetError);
     EXPECT_EQ(a->num_tokens(), 0);
     EXPECT_EQ(roomy.usage(*a).bytes_allocated, 0);
-    EXPECT_THROW(static_cast<void>(prefill_logits_shared(targets, {})), UsageError);
 }
 
 }  // namespace

@@ -159,6 +159,24 @@ TEST_F(Items, OtherSettingsAreRefusedByName) {
     EXPECT_EQ(read("items.jsonl"), text) << "a refusal changes nothing";
 }
 
+TEST_F(Items, AnotherPlanIsRefusedByItsFile) {
+    settings_["plan"] = "ab";
+    settings_["plan_files"] = {"eigen.plan"};
+    begin(4);
+    json other = settings_;
+    other["plan_files"] = {"elsewhere/eigen.plan"};
+    EXPECT_EQ(Journal(path_, other).finished().size(), 4) << "the same plan by another name";
+    other["plan"] = {"ab", "cd"};
+    other["plan_files"] = {"eigen.plan", "razor.plan"};
+    EXPECT_THAT(refusal(other),
+                AllOf(HasSubstr(R"(plan is "eigen.plan" ("ab") there, now )"
+                                R"("eigen.plan" ("ab") and "razor.plan" ("cd"))"),
+                      HasSubstr("give the same ones, or name another file for --resume")));
+    other["plan"] = nullptr;
+    other["plan_files"] = json::array();
+    EXPECT_THAT(refusal(other), HasSubstr("there, now null"));
+}
+
 TEST_F(Items, AnItemOfSeveralCachesIsWholeOrRunsAgain) {
     int64_t runs = 0;
     const auto run = [&runs] {

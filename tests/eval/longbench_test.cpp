@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "tests/eval/data_file.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/model/golden.h"
 #include "tokenizer/tokenizer.h"
@@ -12,14 +13,11 @@
 namespace lowkey {
 namespace {
 
+using test::data_file;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-std::string data(const std::string& name) {
-    return std::string(LOWKEY_TEST_DATA) + "/eval/" + name;
-}
 
 class LongBench : public TemporaryFolder {
 protected:
@@ -32,7 +30,7 @@ protected:
 };
 
 TEST_F(LongBench, RecordsBecomePrompts) {
-    const LongBenchData questions = read_longbench(data("hotpotqa.jsonl"), 0);
+    const LongBenchData questions = read_longbench(data_file("hotpotqa.jsonl"), 0);
     EXPECT_STREQ(questions.set->name, "hotpotqa");
     ASSERT_EQ(questions.items.size(), 2) << "LongBench-E's records are of the same set";
     const LongBenchItem& item = questions.items[0];
@@ -42,9 +40,9 @@ TEST_F(LongBench, RecordsBecomePrompts) {
     EXPECT_THAT(item.prompt, HasSubstr("He writes {input} on his boat"))
         << "what a document holds is no place to fill";
     EXPECT_THAT(item.answers, ElementsAre("Harwick", "the town of Harwick"));
-    EXPECT_EQ(read_longbench(data("hotpotqa.jsonl"), 1).items.size(), 1);
-    EXPECT_NE(fingerprint(read_longbench(data("hotpotqa.jsonl"), 1)), fingerprint(questions));
-    EXPECT_THAT(read_longbench(data("lsht.jsonl"), 0).items[0].classes,
+    EXPECT_EQ(read_longbench(data_file("hotpotqa.jsonl"), 1).items.size(), 1);
+    EXPECT_NE(fingerprint(read_longbench(data_file("hotpotqa.jsonl"), 1)), fingerprint(questions));
+    EXPECT_THAT(read_longbench(data_file("lsht.jsonl"), 0).items[0].classes,
                 ElementsAre("体育", "天气"));
 }
 
@@ -60,19 +58,19 @@ TEST_F(LongBench, EverySetHasItsPlacesAndAMetric) {
 }
 
 TEST_F(LongBench, TheBestAnswerCounts) {
-    const LongBenchData questions = read_longbench(data("hotpotqa.jsonl"), 0);
+    const LongBenchData questions = read_longbench(data_file("hotpotqa.jsonl"), 0);
     EXPECT_DOUBLE_EQ(score_longbench(*questions.set, questions.items[0], "Harwick."), 1);
     EXPECT_DOUBLE_EQ(score_longbench(*questions.set, questions.items[0], "town of Harwick"), 1);
-    const LongBenchData retrieval = read_longbench(data("passage_retrieval_zh.jsonl"), 0);
+    const LongBenchData retrieval = read_longbench(data_file("passage_retrieval_zh.jsonl"), 0);
     EXPECT_DOUBLE_EQ(score_longbench(*retrieval.set, retrieval.items[0], "段落2"), 1);
-    const LongBenchData news = read_longbench(data("lsht.jsonl"), 0);
+    const LongBenchData news = read_longbench(data_file("lsht.jsonl"), 0);
     EXPECT_DOUBLE_EQ(score_longbench(*news.set, news.items[0], "\n体育\n天气"), 1)
         << "the first line alone";
     EXPECT_DOUBLE_EQ(score_longbench(*news.set, news.items[0], "体育天气"), 0.5);
 }
 
 TEST_F(LongBench, PromptsThatAreTooLongLoseTheirMiddle) {
-    const LongBenchData questions = read_longbench(data("hotpotqa.jsonl"), 0);
+    const LongBenchData questions = read_longbench(data_file("hotpotqa.jsonl"), 0);
     const LongBenchResult whole = evaluate(questions, 0);
     EXPECT_EQ(whole.n, 2);
     EXPECT_GT(whole.cache.tokens, 100);
@@ -84,7 +82,7 @@ TEST_F(LongBench, PromptsThatAreTooLongLoseTheirMiddle) {
 }
 
 TEST_F(LongBench, ResumesToTheSameResult) {
-    const LongBenchData questions = read_longbench(data("hotpotqa.jsonl"), 0);
+    const LongBenchData questions = read_longbench(data_file("hotpotqa.jsonl"), 0);
     const LongBenchResult whole = evaluate(questions, 0);
     const nlohmann::json settings = {{"evaluation", "longbench"}};
     {

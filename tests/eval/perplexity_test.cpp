@@ -26,7 +26,7 @@ constexpr const char* kText =
     "not to write down.\" ";
 
 /// Bounds on what another order of f32 additions does to a token's nats.
-constexpr double kTolerance = 1e-4;
+constexpr double kNllTolerance = 1e-4;
 
 /// Nats of targets (first_target, ...) of one sequence, straight from logits.
 std::vector<double> direct_nlls(Engine& engine, std::span<const int32_t> ids, size_t first_target) {
@@ -118,7 +118,7 @@ TEST_F(SmallModel, EqualsLogitsByHand) {
     EXPECT_GE(result.windows, 3);
     EXPECT_EQ(result.windows, static_cast<int64_t>(ids_.size()) / 48);
     EXPECT_EQ(result.tokens, 47 * result.windows);
-    EXPECT_NEAR(result.nll, mean(nlls), kTolerance);
+    EXPECT_NEAR(result.nll, mean(nlls), kNllTolerance);
     EXPECT_DOUBLE_EQ(result.perplexity(), std::exp(result.nll));
     EXPECT_EQ(result.cache.tokens, 48);
     EXPECT_FALSE(result.reference.has_value());
@@ -134,7 +134,7 @@ TEST_F(SmallModel, PrefillScoresOnlyWhatDecodingPredicts) {
         }
         const Perplexity result = evaluate_perplexity(engine, windows(48), {.prefill = prefill});
         EXPECT_EQ(result.tokens, (47 - prefill) * result.windows);
-        EXPECT_NEAR(result.nll, mean(nlls), kTolerance) << prefill;
+        EXPECT_NEAR(result.nll, mean(nlls), kNllTolerance) << prefill;
     }
 }
 
@@ -146,11 +146,11 @@ TEST_F(SmallModel, BosStandsBeforeTheSameTargets) {
     const double expected = mean(direct_nlls(engine, with_bos, 2));
     const auto one = std::span(&window, 1);
     const Perplexity whole = evaluate_perplexity(engine, one, {.bos = 0});
-    EXPECT_NEAR(whole.nll, expected, kTolerance);
+    EXPECT_NEAR(whole.nll, expected, kNllTolerance);
     EXPECT_EQ(whole.tokens, 47);
     EXPECT_EQ(whole.cache.tokens, 49);
     const Perplexity decoded = evaluate_perplexity(engine, one, {.prefill = 0, .bos = 0});
-    EXPECT_NEAR(decoded.nll, expected, kTolerance);
+    EXPECT_NEAR(decoded.nll, expected, kNllTolerance);
     EXPECT_EQ(decoded.tokens, 47);
 }
 
@@ -193,11 +193,11 @@ TEST_F(SmallModel, DivergenceOfALossyPlanEqualsLogitsByHand) {
     const auto targets = static_cast<double>(window.size() - 1);
     const Perplexity result = evaluate_perplexity(engine, std::span(&window, 1), {}, &reference);
     EXPECT_GT(result.reference->mean_kl, 1e-3) << "the plan loses something";
-    EXPECT_NEAR(result.reference->mean_kl, kl / targets, kTolerance);
+    EXPECT_NEAR(result.reference->mean_kl, kl / targets, kNllTolerance);
     EXPECT_GT(result.reference->kl_p999, result.reference->mean_kl) << "the largest of 99";
     EXPECT_NEAR(result.reference->top1_agreement, same / targets, 1.5 / targets);
-    EXPECT_NEAR(result.reference->nll, mean(direct_nlls(reference, window, 1)), kTolerance);
-    EXPECT_NEAR(result.nll, mean(direct_nlls(engine, window, 1)), kTolerance);
+    EXPECT_NEAR(result.reference->nll, mean(direct_nlls(reference, window, 1)), kNllTolerance);
+    EXPECT_NEAR(result.nll, mean(direct_nlls(engine, window, 1)), kNllTolerance);
 }
 
 TEST_F(SmallModel, EveryWindowStartsWithAnEmptyCache) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "eval/likelihood.h"
+#include "tests/eval/data_file.h"
 #include "tests/io/temporary_folder.h"
 #include "tests/model/golden.h"
 #include "tokenizer/tokenizer.h"
@@ -11,12 +12,9 @@
 namespace lowkey {
 namespace {
 
+using test::data_file;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-std::string data(const std::string& name) {
-    return std::string(LOWKEY_TEST_DATA) + "/eval/" + name;
-}
 
 std::vector<ZeroshotItem> items_of(const char* task, const std::string& path, int64_t limit = 0) {
     return read_zeroshot_items(zeroshot_task(task), path, limit);
@@ -31,7 +29,7 @@ protected:
 };
 
 TEST_F(ZeroshotData, Piqa) {
-    const auto items = items_of("piqa", data("piqa.jsonl"));
+    const auto items = items_of("piqa", data_file("piqa.jsonl"));
     ASSERT_EQ(items.size(), 5);
     EXPECT_EQ(items[1].choices[0].context, "Question: open a window\nAnswer:");
     EXPECT_EQ(items[1].choices[0].continuation, " sing to the handle ");
@@ -39,13 +37,13 @@ TEST_F(ZeroshotData, Piqa) {
     EXPECT_EQ(items[1].choices[1].length, 16) << "as it stands in the data, without the space";
     EXPECT_EQ(items[1].gold, 1);
     EXPECT_EQ(items[2].gold, 0);
-    const auto labelled = items_of("piqa", data("piqa_labelled.jsonl"));
+    const auto labelled = items_of("piqa", data_file("piqa_labelled.jsonl"));
     EXPECT_EQ(labelled[0].gold, 1);
     EXPECT_EQ(labelled[1].gold, 0);
 }
 
 TEST_F(ZeroshotData, LambadaSplitsAtTheLastSpace) {
-    const auto items = items_of("lambada", data("lambada.jsonl"));
+    const auto items = items_of("lambada", data_file("lambada.jsonl"));
     ASSERT_EQ(items.size(), 3);
     EXPECT_EQ(items[0].choices.size(), 1);
     EXPECT_EQ(items[0].choices[0].continuation, " letter");
@@ -56,7 +54,7 @@ TEST_F(ZeroshotData, LambadaSplitsAtTheLastSpace) {
 }
 
 TEST_F(ZeroshotData, Arc) {
-    const auto items = items_of("arc", data("arc.jsonl"));
+    const auto items = items_of("arc", data_file("arc.jsonl"));
     ASSERT_EQ(items.size(), 2);
     EXPECT_EQ(items[0].choices.size(), 4);
     EXPECT_EQ(items[0].choices[1].context, "Question: Which of these gives light?\nAnswer:");
@@ -66,7 +64,7 @@ TEST_F(ZeroshotData, Arc) {
 }
 
 TEST_F(ZeroshotData, HellaswagIsCleaned) {
-    const auto items = items_of("hellaswag", data("hellaswag.jsonl"));
+    const auto items = items_of("hellaswag", data_file("hellaswag.jsonl"));
     ASSERT_EQ(items.size(), 2);
     EXPECT_EQ(items[0].choices[0].context, "Baking bread: A man stands in a kitchen. The man");
     EXPECT_EQ(items[0].choices[0].continuation, " puts dough into the oven.");
@@ -78,7 +76,7 @@ TEST_F(ZeroshotData, HellaswagIsCleaned) {
 }
 
 TEST_F(ZeroshotData, WinograndeScoresWhatFollowsEitherContext) {
-    const auto items = items_of("winogrande", data("winogrande.jsonl"));
+    const auto items = items_of("winogrande", data_file("winogrande.jsonl"));
     ASSERT_EQ(items.size(), 2);
     EXPECT_EQ(items[0].choices[0].context, "The cup did not fit into the box because the cup");
     EXPECT_EQ(items[0].choices[1].context, "The cup did not fit into the box because the box");
@@ -149,12 +147,12 @@ TEST_F(ZeroshotData, LengthsAreCharactersNotBytes) {
 }
 
 TEST_F(ZeroshotData, ALimitTakesTheFirst) {
-    const auto all = items_of("piqa", data("piqa.jsonl"));
-    const auto some = items_of("piqa", data("piqa.jsonl"), 3);
+    const auto all = items_of("piqa", data_file("piqa.jsonl"));
+    const auto some = items_of("piqa", data_file("piqa.jsonl"), 3);
     EXPECT_EQ(some.size(), 3);
     EXPECT_EQ(fingerprint(some), fingerprint(std::span(all).first(3)));
     EXPECT_NE(fingerprint(some), fingerprint(all));
-    EXPECT_EQ(items_of("piqa", data("piqa.jsonl"), 100).size(), 5);
+    EXPECT_EQ(items_of("piqa", data_file("piqa.jsonl"), 100).size(), 5);
 }
 
 TEST_F(ZeroshotData, AFolderStandsForItsOnlyFile) {
@@ -231,7 +229,7 @@ protected:
 };
 
 TEST_F(Zeroshot, AccuracyIsThatOfTheLikeliestChoice) {
-    const auto items = items_of("piqa", data("piqa.jsonl"));
+    const auto items = items_of("piqa", data_file("piqa.jsonl"));
     int64_t right = 0;
     int64_t right_norm = 0;
     for (const ZeroshotItem& item : items) {
@@ -258,7 +256,7 @@ TEST_F(Zeroshot, AccuracyIsThatOfTheLikeliestChoice) {
 }
 
 TEST_F(Zeroshot, ClozeTasksAskWhatTheModelWouldWrite) {
-    const auto items = items_of("lambada", data("lambada.jsonl"));
+    const auto items = items_of("lambada", data_file("lambada.jsonl"));
     double sum = 0;
     double right = 0;
     for (const ZeroshotItem& item : items) {
@@ -276,9 +274,9 @@ TEST_F(Zeroshot, ClozeTasksAskWhatTheModelWouldWrite) {
 
 TEST_F(Zeroshot, OneItemHasNoStandardError) {
     EXPECT_FALSE(
-        evaluate("arc", items_of("arc", data("arc.jsonl"), 1)).stderr_accuracy.has_value());
-    EXPECT_EQ(evaluate("hellaswag", items_of("hellaswag", data("hellaswag.jsonl"))).n, 2);
-    EXPECT_FALSE(evaluate("winogrande", items_of("winogrande", data("winogrande.jsonl")))
+        evaluate("arc", items_of("arc", data_file("arc.jsonl"), 1)).stderr_accuracy.has_value());
+    EXPECT_EQ(evaluate("hellaswag", items_of("hellaswag", data_file("hellaswag.jsonl"))).n, 2);
+    EXPECT_FALSE(evaluate("winogrande", items_of("winogrande", data_file("winogrande.jsonl")))
                      .accuracy_norm.has_value());
 }
 
@@ -298,7 +296,7 @@ TEST_F(Zeroshot, LongContextsLoseTheirBeginning) {
 }
 
 TEST_F(Zeroshot, ResumesToTheSameResult) {
-    const auto items = items_of("piqa", data("piqa.jsonl"));
+    const auto items = items_of("piqa", data_file("piqa.jsonl"));
     const ZeroshotResult whole = evaluate("piqa", items);
     const nlohmann::json settings = {{"evaluation", "zeroshot"}};
     {

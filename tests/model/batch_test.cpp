@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kHeadDim = 128;  // 32 tokens a page
 constexpr int64_t kHidden = 32;
-constexpr float kTolerance = 2e-5f;  // of sums of some hundred products in f32
+constexpr float kSumTolerance = 2e-5f;  // of sums of some hundred products in f32
 
 class Batch : public TemporaryFolder {
 protected:
@@ -99,7 +99,7 @@ TEST_F(Batch, OfMixedPromptsAndTokensGivesWhatEachGivesAlone) {
                                      plan.prefill_attention == PrefillAttention::kExact;
                 // Products of other shapes add in another order, no more.
                 const auto near = [](float a, float b) {
-                    return std::abs(a - b) <= kTolerance * std::max(1.0f, std::abs(b));
+                    return std::abs(a - b) <= kSumTolerance * std::max(1.0f, std::abs(b));
                 };
                 for (int64_t j = 0; compare && j < parts[i].tokens * kHidden; ++j)
                     ASSERT_TRUE(near(row[j], want.f32()[static_cast<size_t>(j)])) << i << ' ' << j;

@@ -8,8 +8,8 @@
 namespace lowkey {
 namespace {
 
-constexpr double kTolerance = 1e-4;  // sums in another order: as for logits of the reference
-constexpr int64_t kLength = 400;     // pages hold 256 tokens of the tiny heads in f32
+constexpr double kLogitTolerance = 1e-4;  // sums in another order: as for logits of the reference
+constexpr int64_t kLength = 400;          // pages hold 256 tokens of the tiny heads in f32
 
 std::vector<int32_t> random_ids(int64_t count, int64_t vocab) {
     std::mt19937 rng(17);
@@ -62,11 +62,12 @@ void expect_same_however_fed(const std::shared_ptr<const Model>& model, const Ca
     const auto want = all_logits(whole, ids, ids.size());
     for (const int64_t chunk : {7, 50, 129}) {
         Engine engine(model, plan, {.prefill_chunk = chunk});
-        EXPECT_LE(difference(all_logits(engine, ids, ids.size()), want).max, kTolerance) << chunk;
+        EXPECT_LE(difference(all_logits(engine, ids, ids.size()), want).max, kLogitTolerance)
+            << chunk;
     }
     Engine engine(model, plan);
-    EXPECT_LE(difference(all_logits(engine, ids, 3), want).max, kTolerance);
-    EXPECT_LE(difference(all_logits(engine, ids, 270), want).max, kTolerance);
+    EXPECT_LE(difference(all_logits(engine, ids, 3), want).max, kLogitTolerance);
+    EXPECT_LE(difference(all_logits(engine, ids, 270), want).max, kLogitTolerance);
 }
 
 TEST(WindowedModel, ChunksAndTokensGiveWhatOnePrefillGives) {
@@ -150,7 +151,7 @@ TEST(WindowedModel, AnExactPrefillWritesOnlyWhatLaterQueriesSee) {
     Engine dense = dense_engine(model);
     const auto other = dense.new_sequence();
     const Tensor want = dense.prefill_logits(*other, std::span(ids).first(505));
-    EXPECT_LE(difference(logits.f32(), want.f32()).max, kTolerance);
+    EXPECT_LE(difference(logits.f32(), want.f32()).max, kLogitTolerance);
     for (size_t t = 505; t < ids.size(); ++t) static_cast<void>(engine.decode(*sequence, ids[t]));
     EXPECT_EQ(engine.usage(*sequence).bytes_allocated, engine.layout().bytes_for(512));
 }

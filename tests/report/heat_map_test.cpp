@@ -3,18 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/report/count.h"
+
 namespace lowkey {
 namespace {
 
+using test::count;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-size_t count(const std::string& text, const std::string& part) {
-    size_t found = 0;
-    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
-        ++found;
-    return found;
-}
 
 TEST(HeatMap, DrawsEveryCellWithItsValue) {
     HeatMap map{.title = "a < b", .row_label = "layer", .column_label = "head"};
@@ -30,6 +26,29 @@ TEST(HeatMap, DrawsEveryCellWithItsValue) {
     EXPECT_EQ(count(svg, "<title>"), 6);
     EXPECT_EQ(count(svg, "stroke-width=\"2\""), 1);
     EXPECT_EQ(count(svg, "<rect"), 7);
+}
+
+TEST(HeatMap, IsAsWideAsItsWords) {
+    const auto width_of = [](const HeatMap& map) {
+        const std::string svg = draw_heat_maps({map});
+        const std::string begin = " width=\"";
+        return std::stod(svg.substr(svg.find(begin) + begin.size()));
+    };
+    HeatMap map{.title = "t", .row_label = "r", .column_label = "c"};
+    map.rows = {"0"};
+    map.columns = {"0"};
+    map.values = {{1}};
+    const double narrow = width_of(map);
+    EXPECT_LT(narrow, 200);
+    const std::string words(60, 'w');
+    for (std::string HeatMap::*member :
+         {&HeatMap::title, &HeatMap::row_label, &HeatMap::column_label}) {
+        HeatMap wide = map;
+        wide.*member = words;
+        EXPECT_GE(width_of(wide), 10 + svg::width_of(words) + 10);
+    }
+    map.title = "長い題名長い題名長い題名";
+    EXPECT_GE(width_of(map), 10 + 12 * 12 + 10) << "characters that are as wide as high";
 }
 
 TEST(HeatMap, ManyColumnsAndEqualValuesAreFine) {

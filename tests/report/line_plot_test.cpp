@@ -3,19 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/report/count.h"
+
 namespace lowkey {
 namespace {
 
+using test::count;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-size_t count(const std::string& text, const std::string& part) {
-    size_t found = 0;
-    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
-        ++found;
-    return found;
-}
 
 TEST(LinePlot, DrawsEveryPointAxesAndLegend) {
     LinePlot plot{.title = "a < b", .x_label = "tokens & more", .y_label = "ms"};
