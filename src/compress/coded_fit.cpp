@@ -174,6 +174,7 @@ std::vector<int> choose_widths(const RunLosses& losses, int64_t budget) {
 }  // namespace
 
 CodedFit fit_coded(int64_t dim, const std::vector<FitBand>& bands, int64_t budget) {
+    CodedFit fit;
     std::vector<BandCoords> parts;
     Coords coords;
     int64_t count = 0;
@@ -210,14 +211,25 @@ CodedFit fit_coded(int64_t dim, const std::vector<FitBand>& bands, int64_t budge
     std::vector<int> widths = choose_widths(losses, budget / kRunCoords);
     if (*std::max_element(widths.begin(), widths.end()) == 0) widths.front() = 1;
 
-    // Steps, on all.
+    // Steps, on all. A band's widest runs come first.
     std::vector<int64_t> kept;
-    for (int64_t i = 0; i < count; ++i) {
-        if (widths[static_cast<size_t>(i / kRunCoords)] > 0) kept.push_back(i);
+    for (int64_t first = 0; const BandCoords& part : parts) {
+        std::vector<int64_t> runs(static_cast<size_t>(part.coords.cols() / kRunCoords));
+        std::iota(runs.begin(), runs.end(), first / kRunCoords);
+        std::stable_sort(runs.begin(), runs.end(), [&](int64_t a, int64_t b) {
+            return widths[static_cast<size_t>(a)] > widths[static_cast<size_t>(b)];
+        });
+        int64_t own = 0;
+        for (const int64_t run : runs) {
+            if (widths[static_cast<size_t>(run)] == 0) continue;
+            for (int64_t i = 0; i < kRunCoords; ++i) kept.push_back(run * kRunCoords + i);
+            own += kRunCoords;
+        }
+        fit.band_coords.push_back(own);
+        first += part.coords.cols();
     }
     coords.find_scales(kept);
     coords.find_sigmas();
-    CodedFit fit;
     const int64_t rank = std::ssize(kept);
     const auto width_tensor = zeros(1, rank / kRunCoords);
     const auto steps = zeros(1, rank);
@@ -258,23 +270,20 @@ CodedFit fit_coded(int64_t dim, const std::vector<FitBand>& bands, int64_t budge
     int64_t c = 0;
     for (size_t b = 0; b < bands.size(); ++b) {
         const BandCoords& part = parts[b];
-        const int64_t begin = c;
-        for (int64_t i = 0; i < part.coords.cols(); ++i) {
-            if (c == rank || kept[static_cast<size_t>(c)] != first + i) continue;
+        for (const int64_t end = c + fit.band_coords[b]; c < end; ++c) {
+            const int64_t own = kept[static_cast<size_t>(c)] - first;
             for (size_t j = 0; j < bands[b].dims.size(); ++j) {
-                const int64_t dim_at = bands[b].dims[j];
+                const int64_t i = bands[b].dims[j];
                 const auto row = static_cast<int64_t>(j);
-                encode->f32()[static_cast<size_t>(dim_at * rank + c)] =
-                    static_cast<float>(part.encode(row, i));
-                decode->f32()[static_cast<size_t>(c * dim + dim_at)] =
-                    static_cast<float>(part.decode(i, row));
+                encode->f32()[static_cast<size_t>(i * rank + c)] =
+                    static_cast<float>(part.encode(row, own));
+                decode->f32()[static_cast<size_t>(c * dim + i)] =
+                    static_cast<float>(part.decode(own, row));
             }
-            ++c;
         }
         for (size_t j = 0; j < bands[b].dims.size(); ++j)
             mean->f32()[static_cast<size_t>(bands[b].dims[j])] =
                 static_cast<float>(part.mean(static_cast<int64_t>(j)));
-        fit.band_coords.push_back(c - begin);
         first += part.coords.cols();
     }
     fit.spec.map = {"linear", {}, {{"encode", encode}, {"decode", decode}, {"mean", mean}}};

@@ -9,10 +9,11 @@ namespace {
 
 constexpr CodedTables make_tables() {
     CodedTables tables = {
-        // Lloyd-Max levels of the unit Gaussian · 127 / the largest of them, rounded.
-        .levels = {{-127, 127},
-                   {-127, -38, 38, 127},
-                   {-127, -79, -45, -14, 14, 45, 79, 127},
+        // Lloyd-Max levels of the unit Gaussian, rounded; of 1 to 4 bits in units in which the two
+        // next to 0 are 12 apart.
+        .levels = {{-6, 6},
+                   {-20, -6, 6, 20},
+                   {-52, -32, -18, -6, 6, 18, 32, 52},
                    {-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127},
                    {-127, -105, -90, -79, -70, -61, -54, -47, -41, -35, -29,
                     -24,  -18,  -13, -8,  -3,  3,   8,   13,  18,  24,  29,
@@ -37,9 +38,9 @@ constexpr CodedTables kCodedTables = make_tables();
 
 namespace {
 
-// 127 over the largest level of the unit Gaussian's quantizer; above 5 bits, where its squared error
-// on these levels, relative to its variance, is least.
-constexpr std::array<float, kMaxWidth> kSigmas = {159.170895f, 84.0827062f, 59.0163589f,
+// Of 4 and 5 bits, 127 over the largest level of the unit Gaussian's quantizer; of others, where its
+// squared error on these levels, relative to its variance, is least.
+constexpr std::array<float, kMaxWidth> kSigmas = {7.5198849f,  13.2418687f, 24.0767891f,
                                                   46.4760612f, 38.9483039f, 19.2191239f,
                                                   35.1693673f, 32.5038566f};
 

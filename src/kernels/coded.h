@@ -35,8 +35,10 @@ struct CodedTables {
 extern const CodedTables kCodedTables;
 
 /// Levels of a width's codes [2^width], ascending, in whole numbers from -128 to 127, constants of
-/// the format. Widths 1 to 5: the Lloyd-Max quantizer of a Gaussian, its largest level 127, rounded.
-/// Above, even ones: 2 · code - 63 (6 bits), 2 · code - 127 (7), code - 128 (8).
+/// the format. Widths 1 to 5: the Lloyd-Max quantizer of a Gaussian, rounded; of up to 4 bits the
+/// levels next to 0 are 12 apart, of 5 bits the largest is 127. So coordinates that are equally
+/// fine, as water-filling makes them, have like steps, and a query like weights for them. Above,
+/// even ones: 2 · code - 63 (6 bits), 2 · code - 127 (7), code - 128 (8).
 std::span<const int8_t> coded_levels(int width);
 /// Standard deviation, in units of the levels, of the Gaussian that a width's levels suit best.
 float coded_sigma(int width);

@@ -103,8 +103,8 @@ struct LevelsOf {
     template <int kReg>
     __m512i operator()(const Sections& s) const {
         if constexpr (kWidth == 1) {
-            return _mm512_mask_blend_epi8(set<kReg>(s), every_byte(-127 ^ kFlip),
-                                          every_byte(127 ^ kFlip));
+            return _mm512_mask_blend_epi8(set<kReg>(s), every_byte(-6 ^ kFlip),
+                                          every_byte(6 ^ kFlip));
         } else if constexpr (kWidth <= 3) {
             __m512i code = _mm512_and_si512(fields<2, kReg, 0>(s.two), every_byte(3));
             if constexpr (kWidth == 3) {

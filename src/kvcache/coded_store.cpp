@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -43,7 +44,7 @@ public:
         }
         for (int64_t band = 0; band < context.num_bands(); ++band) {
             if (context.band_end(band) % kRunCoords != 0) fail("with a run in two bands");
-            band_ends_.push_back(context.band_end(band) / kRunCoords);
+            split(context.band_end(band) / kRunCoords);
         }
         for (int64_t i = 0; i < dim_; ++i) per_sigma_.push_back(1 / coded_sigma(width_of(i)));
     }
@@ -53,6 +54,12 @@ public:
     [[nodiscard]] CodedShape shape() const {
         return {widths_.data(), static_cast<int64_t>(widths_.size()), band_ends_.data(),
                 static_cast<int64_t>(band_ends_.size()), scaled_};
+    }
+
+    /// The parts of a band, as bands of the shape: [first, end).
+    [[nodiscard]] std::pair<int64_t, int64_t> parts_of(int64_t band) const {
+        return {band == 0 ? 0 : part_ends_[static_cast<size_t>(band) - 1],
+                part_ends_[static_cast<size_t>(band)]};
     }
 
     /// The codes of coordinates, and the nibble of their scale.
@@ -82,6 +89,20 @@ public:
     }
 
 private:
+    /// Ends a band. Even levels are finer than the others', and the weights that meet them larger:
+    /// in parts of their own they do not take the others' precision where weights are rounded.
+    void split(int64_t end_run) {
+        constexpr uint8_t kFirstEven = 6;
+        const int64_t begin = band_ends_.empty() ? 0 : band_ends_.back();
+        for (int64_t run = begin + 1; run < end_run; ++run) {
+            const auto at = static_cast<size_t>(run);
+            if ((widths_[at] >= kFirstEven) != (widths_[at - 1] >= kFirstEven))
+                band_ends_.push_back(run);
+        }
+        band_ends_.push_back(end_run);
+        part_ends_.push_back(static_cast<int64_t>(band_ends_.size()));
+    }
+
     [[nodiscard]] int width_of(int64_t coord) const {
         return widths_[static_cast<size_t>(coord / kRunCoords)];
     }
@@ -90,7 +111,8 @@ private:
     bool scaled_ = false;
     double scale_factor_ = 1;
     std::vector<uint8_t> widths_;
-    std::vector<int64_t> band_ends_;  // in runs
+    std::vector<int64_t> band_ends_;  // of all parts, in runs
+    std::vector<int64_t> part_ends_;  // of each band's, in parts
     std::vector<float> steps_;
     std::vector<float> per_step_;
     std::vector<float> per_sigma_;  // 1 / that of the coordinate's levels
@@ -151,8 +173,12 @@ public:
     void prepare(int64_t band, const float* q, int64_t stride, const float* bias, int64_t rows,
                  std::byte* prepared) const override {
         const CodedShape shape = coords_.shape();
-        const int64_t begin = band == 0 ? 0 : shape.band_ends[band - 1] * kRunCoords;
-        const int64_t width = shape.band_ends[band] * kRunCoords - begin;
+        const auto [first, end] = coords_.parts_of(band);
+        const auto begin_of = [&](int64_t part) {
+            return part == 0 ? 0 : shape.band_ends[part - 1] * kRunCoords;
+        };
+        const int64_t begin = begin_of(first);
+        const int64_t width = begin_of(end) - begin;
         std::vector<float> weights(static_cast<size_t>(rows * width));
         for (int64_t r = 0; r < rows; ++r) {
             for (int64_t i = 0; i < width; ++i) {
@@ -160,7 +186,10 @@ public:
                     q[r * stride + i] * coords_.steps()[static_cast<size_t>(begin + i)];
             }
         }
-        kernels().prepare_coded(shape, band, weights.data(), width, bias, rows, prepared);
+        for (int64_t part = first; part < end; ++part) {
+            kernels().prepare_coded(shape, part, weights.data() + begin_of(part) - begin, width,
+                                    part == first ? bias : nullptr, rows, prepared);
+        }
     }
     void score(const std::byte* prepared, int64_t rows, Tiles tiles, float* out,
                int64_t out_stride) const override {

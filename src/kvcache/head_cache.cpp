@@ -239,7 +239,8 @@ void HeadCache::forget(int64_t first_query) {
         const int64_t last_query = layout_->compensates() ? first_query - 1 : first_query;
         state_.horizon = std::max(state_.horizon, last_query - window + 1);
     }
-    if (layout_->compensates()) join_until(std::min(state_.num_tokens, state_.horizon));
+    if (layout_->compensates())
+        join_until(std::min(state_.num_tokens, state_.horizon), first_query - 1);
     state_.first_page_needed = state_.first_page_needed && layout_->needs_first_page(first_query);
     if (layout_->selects()) return;
     if (layout_->num_recent > 0) {
@@ -304,7 +305,8 @@ void HeadCache::append(const TokenRows& rows) {
         code_until(layout_->coded_tiles(state_.num_tokens - 1));
         forget_recent();
     }
-    if (layout_->compensates()) join_until(std::min(state_.num_tokens, state_.horizon));
+    if (layout_->compensates())
+        join_until(std::min(state_.num_tokens, state_.horizon), state_.num_tokens - 1);
 }
 
 void HeadCache::append_selected(const TokenRows& rows, std::span<const int64_t> entering,
@@ -457,12 +459,12 @@ void HeadCache::join(int64_t token, const float* key, const float* value) {
     state_.joined = token + 1;
 }
 
-void HeadCache::join_until(int64_t token) {
+void HeadCache::join_until(int64_t token, int64_t query) {
     if (state_.joined >= token) return;
     std::vector<float> key(static_cast<size_t>(layout_->dims.key_dim));
     std::vector<float> value(static_cast<size_t>(layout_->dims.value_dim));
     while (state_.joined < token) {
-        read(first_position_ + state_.joined, key.data(), value.data());
+        read_for(query, first_position_ + state_.joined, key.data(), value.data());
         join(state_.joined, key.data(), value.data());
     }
 }
@@ -496,7 +498,7 @@ void HeadCache::settle(int64_t first_query, int64_t num_queries) {
     settled_.clear();
     settled_means_.clear();
     for (int64_t query = first_query; query < first_query + num_queries; ++query) {
-        join_until(std::min(state_.num_tokens, query - window + 1));
+        join_until(std::min(state_.num_tokens, query - window + 1), query);
         const int64_t count = state_.joined - layout_->num_sinks;
         if (settled_.empty() || settled_.back().num_tokens != count) {
             const auto row = std::ssize(settled_means_);
@@ -673,6 +675,10 @@ void HeadCache::read_slot(const SegmentLayout& segment, const RotaryTable* rotar
 }
 
 void HeadCache::read(int64_t position, float* key, float* value) const {
+    read_for(state_.num_tokens - 1, position, key, value);
+}
+
+void HeadCache::read_for(int64_t query, int64_t position, float* key, float* value) const {
     const int64_t token = position - first_position_;
     LOWKEY_CHECK(token >= 0 && token < state_.num_tokens);
     const RotaryTable* rotary = layout_->dims.rotary.get();
@@ -686,7 +692,8 @@ void HeadCache::read(int64_t position, float* key, float* value) const {
     }
     int64_t index = token - layout_->num_sinks;
     SlotPositions positions = slot_positions(index);
-    if (layout_->num_recent > 0 && index / kTileTokens >= state_.coded) {
+    if (layout_->num_recent > 0 &&
+        index / kTileTokens >= std::min(state_.coded, layout_->coded_tiles(query))) {
         const TilePlace at = recent_place(index / kTileTokens);
         read_slot(layout_->recent, rotary, at.keys, at.values,
                   at.tile * kTileTokens + index % kTileTokens, positions, key, value);

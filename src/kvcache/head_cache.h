@@ -255,7 +255,10 @@ private:
 
     // Compensation.
     void pass_over(const TokenRows& rows);
-    void join_until(int64_t token);
+    /// Tokens before this one join, as the query of a token sees them.
+    void join_until(int64_t token, int64_t query);
+    /// read() as the query of a token sees it.
+    void read_for(int64_t query, int64_t position, float* key, float* value) const;
     void join(int64_t token, const float* key, const float* value);
     /// Of a segment's slot: the key rotated.
     static void read_slot(const SegmentLayout& segment, const RotaryTable* rotary,

@@ -293,7 +293,8 @@ protected:
              {"prompt_selection", {{"observe", int64_t{8}}, {"capacity", int64_t{36}}}}}};
         std::vector<Case> all;
         for (const auto& [policy, spec] : policies) {
-            for (const char* codec : {"dense", "low rank", "before rotation", "exact sinks"}) {
+            for (const char* codec :
+                 {"dense", "low rank", "before rotation", "exact sinks", "coded"}) {
                 for (const auto mode : {PrefillAttention::kCompressed, PrefillAttention::kExact}) {
                     const std::string name = codec;
                     CachePlan plan = CachePlan::dense(kLayers, kHeads);
@@ -302,6 +303,16 @@ protected:
                         for (HeadPlan& head : layer) {
                             head.policy = spec;
                             if (name == "dense") continue;
+                            if (name == "coded") {
+                                const bool selects =
+                                    policy == "heavy hitters" || policy == "prompt selection";
+                                head.value = test::coded(kHeadDim, kHeadDim, 3);
+                                head.key = selects ? test::coded(kHeadDim, kHeadDim, 4)
+                                                   : test::coded_in_blocks(kHeadDim, 12, 4);
+                                head.exact_sinks = 4;
+                                head.exact_recent = selects ? 0 : 16;
+                                continue;
+                            }
                             head.value = test::low_rank(kHeadDim, 24, 5);
                             head.key = test::low_rank(
                                 kHeadDim, 40, 7,
