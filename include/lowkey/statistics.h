@@ -48,7 +48,7 @@ public:
     void save(const std::string& path) const;
 
     [[nodiscard]] int64_t num_tokens() const;  ///< of all sequences
-    [[nodiscard]] int64_t length() const;  ///< tokens of a sequence
+    [[nodiscard]] int64_t length() const;      ///< tokens of a sequence
     /// What gram() knows: "K", "Q", "V" (after projection and bias, before rotation), "O"
     /// (attention's output), "K_attended", "Q_attended" (weighted by what the pair contributes to
     /// the layer's output), and with rotary positions "K_rot", "Q_rot".
