@@ -39,6 +39,12 @@ struct BitsSettings {
 
 BitsSettings read_settings(PlannerSettings& given, const Model& model) {
     BitsSettings s;
+    if (model.config().head_dim % kRunCoords != 0) {
+        throw UnsupportedError("heads of " + std::to_string(model.config().head_dim) +
+                                   " numbers cannot be coded in runs of " +
+                                   std::to_string(kRunCoords),
+                               "--bits", "use --keep");
+    }
     const double bits = given.has("bits") ? given.number("bits") : 0;
     const auto own = [&](const char* name) {
         if (given.has(name)) return given.number(name);
@@ -61,7 +67,14 @@ BitsSettings read_settings(PlannerSettings& given, const Model& model) {
     const std::string space = given.text("key-space");
     if (space == "in-block") {
         const int64_t planes = model.rotary(0)->num_pairs();
-        s.fast_planes = given.integer_within("fast-planes", planes * 3 / 8, 0, planes);
+        constexpr int64_t kRunPlanes = kRunCoords / 2;
+        s.fast_planes = given.integer_within("fast-planes",
+                                             planes * 3 / 8 / kRunPlanes * kRunPlanes, 0, planes);
+        if (s.fast_planes % kRunPlanes != 0) {
+            throw UsageError("fast planes are no whole runs of coordinates",
+                             "--fast-planes " + std::to_string(s.fast_planes),
+                             "use a multiple of " + std::to_string(kRunPlanes));
+        }
         s.fast_span = given.integer("fast-span");
         s.slow_span = given.integer("slow-span");
     } else {

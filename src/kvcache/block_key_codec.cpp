@@ -1,11 +1,15 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
 #include "kvcache/codec.h"
 #include "kvcache/linear_map.h"
 #include "kvcache/spec_settings.h"
+#include "kvcache/tile.h"
 
 namespace lowkey {
 namespace {
@@ -23,13 +27,17 @@ struct Band {
     int64_t first_coord = 0;
     int64_t num_coords = 0;
     std::vector<float> encode;  // [dims, coords]
-    std::vector<float> mean;    // [dims]
+    std::vector<float> mean;    // [dims], zeros behind those up to whole tiles
     std::vector<float> shift;   // mean · encode, [coords]
-    std::vector<float> query;   // [dims, coords + 1]: decodeᵀ, and the mean
+    // decodeᵀ [dims, coords] in the store's units, as tiles of values.
+    std::vector<std::byte> query_tiles;
     std::vector<float> decode;  // [coords, dims]
 
     [[nodiscard]] int64_t size() const { return static_cast<int64_t>(dims.size()); }
     [[nodiscard]] int64_t planes() const { return end_plane - first_plane; }
+    [[nodiscard]] int64_t padded_size() const {
+        return (size() + kTileTokens - 1) / kTileTokens * kTileTokens;
+    }
 };
 
 /// Coordinates of keys that are rotated by their position within a block: a key at position p in
@@ -43,12 +51,12 @@ public:
         StoreContext store{num_coords_, context.dtype, {}, context.where};
         for (const Band& band : bands_) {
             store.band_ends.push_back(band.first_coord + band.num_coords);
-            widest_ = std::max(widest_, band.num_coords + 1);
+            widest_ = std::max(widest_, band.num_coords);
             shortest_ = std::min(shortest_, band.span);
-            products_.emplace_back(band.query.data(), band.size(), band.num_coords + 1);
             encoders_.emplace_back(band.encode.data(), band.size(), band.num_coords);
         }
         store_ = make_key_store(spec.store, store);
+        for (Band& band : bands_) write_query_tiles(band);
         unscale_ = 1 / static_cast<float>(rotary_->config().attention_factor);
     }
 
@@ -64,7 +72,7 @@ public:
             for (size_t b = 0; b < bands_.size(); ++b) {
                 const Band& band = bands_[b];
                 gather(band, keys + t * stride, turned.data());
-                turn(band, anchor(band, at, at.first + t), -1, 1, turned.data());
+                turn(band, anchor(band, at, at.first + t), -1, turned.data());
                 for (int64_t i = 0; i < band.num_coords; ++i)
                     own[static_cast<size_t>(i)] = -band.shift[static_cast<size_t>(i)];
                 encoders_[b].add(turned.data(), 1, own.data());
@@ -88,7 +96,7 @@ public:
                         band.decode[static_cast<size_t>(c * band.size() + i)];
                 }
             }
-            turn(band, anchor(band, at, at.first), 1, 1, x.data());
+            turn(band, anchor(band, at, at.first), 1, x.data());
             for (int64_t i = 0; i < band.size(); ++i)
                 key[band.dims[static_cast<size_t>(i)]] = x[static_cast<size_t>(i)];
         }
@@ -114,24 +122,41 @@ public:
 
     void score(const std::byte* prepared, int64_t rows, Tiles tiles, const SlotPositions& at,
                float* out, int64_t out_stride, Scratch& scratch) const override {
-        auto* own = reinterpret_cast<std::byte*>(
-            scratch.floats(kCodecFirst, (rows * store_->query_bytes() + 3) / 4));
-        float* turned = scratch.floats(kCodecSecond, rows * dim_);
-        float* product = scratch.floats(kCodecThird, rows * (widest_ + 1));
         const int64_t first_index = at.first - at.origin;
         const int64_t end_index = first_index + tiles.count * kTileTokens;
+        // All blocks' queries at once: products of many rows are faster.
+        std::vector<BlockQueries> blocks;
+        int64_t product_floats = 0;
+        int64_t turned_floats = 0;
+        for (const Band& band : bands_) {
+            BlockQueries& own = blocks.emplace_back();
+            own.first = first_index / band.span;
+            own.count = (end_index - 1) / band.span - own.first + 1;
+            own.at = product_floats;
+            product_floats += own.count * rows * (band.num_coords + 1);
+            turned_floats = std::max(turned_floats, own.count * rows * band.padded_size());
+        }
+        auto* queries = reinterpret_cast<std::byte*>(
+            scratch.floats(kCodecFirst, (rows * store_->query_bytes() + 3) / 4));
+        float* turned = scratch.floats(kCodecSecond, turned_floats);
+        float* products = scratch.floats(kCodecThird, product_floats);
+        const auto* q = reinterpret_cast<const float*>(prepared);
+        for (size_t b = 0; b < bands_.size(); q += bands_[b].size(), ++b)
+            turn_blocks(bands_[b], blocks[b], at.origin, q, rows, turned, products + blocks[b].at);
         for (int64_t index = first_index; index < end_index;) {
             const int64_t next = std::min(end_index, (index / shortest_ + 1) * shortest_);
-            const auto* q = reinterpret_cast<const float*>(prepared);
-            for (size_t b = 0; b < bands_.size(); q += bands_[b].size(), ++b) {
-                const bool begins = index == first_index || index % bands_[b].span == 0;
-                if (begins)
-                    prepare_band(b, at.origin + index / bands_[b].span * bands_[b].span, q, rows,
-                                 turned, product, own);
+            for (size_t b = 0; b < bands_.size(); ++b) {
+                const Band& band = bands_[b];
+                if (index != first_index && index % band.span != 0) continue;
+                const int64_t block = index / band.span - blocks[b].first;
+                const float* product = products + blocks[b].at;
+                const float* biases = product + blocks[b].count * rows * band.num_coords;
+                store_->prepare(static_cast<int64_t>(b), product + block * rows * band.num_coords,
+                                band.num_coords, biases + block * rows, rows, queries);
             }
             const int64_t begin = (index - first_index) / kTileTokens;
             const int64_t end = (next - first_index) / kTileTokens;
-            store_->score(own, rows, part(tiles, begin, end), out + begin * kTileTokens,
+            store_->score(queries, rows, part(tiles, begin, end), out + begin * kTileTokens,
                           out_stride);
             index = next;
         }
@@ -191,10 +216,6 @@ private:
             for (int64_t c = 0; c < num_coords; ++c)
                 band.encode.push_back(encode[at + static_cast<size_t>(first_coord + c)]);
             band.mean.push_back(whole.has_mean() ? whole.mean()[static_cast<size_t>(i)] : 0.0f);
-            for (int64_t c = 0; c < num_coords; ++c)
-                band.query.push_back(
-                    decode[static_cast<size_t>((first_coord + c) * whole.dim() + i)]);
-            band.query.push_back(band.mean.back());
             // A band's coordinates are of its own numbers alone.
             for (int64_t c = 0; c < rank; ++c) {
                 const bool own = c >= first_coord && c < first_coord + num_coords;
@@ -216,6 +237,29 @@ private:
         bands_.push_back(std::move(band));
     }
 
+    /// Products with queries whose weights a store rounds to fewer bits anyway are of bf16, where
+    /// that is fast.
+    [[nodiscard]] DType query_dtype() const {
+        return store_->units().empty() ? DType::kF32 : DType::kBF16;
+    }
+
+    void write_query_tiles(Band& band) const {
+        const std::span<const float> units = store_->units();
+        const FloatTiles tiles{query_dtype(), band.num_coords};
+        band.query_tiles.resize(
+            static_cast<size_t>(band.padded_size() / kTileTokens * tiles.tile_bytes()));
+        std::vector<float> row(static_cast<size_t>(band.num_coords));
+        for (int64_t i = 0; i < band.size(); ++i) {
+            for (int64_t c = 0; c < band.num_coords; ++c) {
+                row[static_cast<size_t>(c)] =
+                    band.decode[static_cast<size_t>(c * band.size() + i)] *
+                    (units.empty() ? 1.0f : units[static_cast<size_t>(band.first_coord + c)]);
+            }
+            tiles.write_value(row.data(), band.query_tiles.data(), i);
+        }
+        band.mean.resize(static_cast<size_t>(band.padded_size()), 0.0f);
+    }
+
     /// Position at which the block of a position begins.
     static int64_t anchor(const Band& band, const SlotPositions& at, int64_t position) {
         return at.origin + (position - at.origin) / band.span * band.span;
@@ -225,37 +269,61 @@ private:
         for (const int64_t i : band.dims) *to++ = x[i];
     }
 
-    /// Turns rows [rows, band] by +-`position`.
-    void turn(const Band& band, int64_t position, float sign, int64_t rows, float* x) const {
+    /// Turns a band's numbers by +-`position`.
+    void turn(const Band& band, int64_t position, float sign, float* x) const {
         const int64_t planes = band.planes();
         const float* cos = rotary_->cos(position) + band.first_plane;
         const float* sin = rotary_->sin(position) + band.first_plane;
-        for (int64_t r = 0; r < rows; ++r) {
-            float* first = x + r * band.size();
-            float* second = first + planes;
-            for (int64_t j = 0; j < planes; ++j) {
-                const float c = cos[j] * unscale_;
-                const float s = sign * sin[j] * unscale_;
-                const float a = first[j];
-                const float b = second[j];
-                first[j] = a * c - b * s;
-                second[j] = b * c + a * s;
-            }
+        float* second = x + planes;
+        for (int64_t j = 0; j < planes; ++j) {
+            const float c = cos[j] * unscale_;
+            const float s = sign * sin[j] * unscale_;
+            const float a = x[j];
+            const float b = second[j];
+            x[j] = a * c - b * s;
+            second[j] = b * c + a * s;
         }
     }
 
-    void prepare_band(size_t b, int64_t position, const float* q, int64_t rows, float* turned,
-                      float* product, std::byte* prepared) const {
-        const Band& band = bands_[b];
-        const int64_t width = band.num_coords + 1;
-        for (int64_t r = 0; r < rows; ++r)
-            std::copy_n(q + r * dim_, band.size(), turned + r * band.size());
-        turn(band, position, -1, rows, turned);
-        std::fill_n(product, rows * width, 0.0f);
-        products_[b].add(turned, rows, product);
-        float* bias = product + rows * width;
-        for (int64_t r = 0; r < rows; ++r) bias[r] = product[r * width + band.num_coords];
-        store_->prepare(static_cast<int64_t>(b), product, width, bias, rows, prepared);
+    /// The queries of some blocks of a band.
+    struct BlockQueries {
+        int64_t first = 0;  ///< block
+        int64_t count = 0;
+        int64_t at = 0;  ///< of their products, among all bands'
+    };
+
+    /// products: [blocks, rows, coords] in the store's units and, behind those, products with the
+    /// mean [blocks, rows]. Rows of q are dim apart.
+    void turn_blocks(const Band& band, const BlockQueries& blocks, int64_t origin, const float* q,
+                     int64_t rows, float* turned, float* products) const {
+        const int64_t size = band.padded_size();
+        const int64_t width = band.num_coords;
+        for (int64_t block = 0; block < blocks.count; ++block) {
+            const int64_t position = origin + (blocks.first + block) * band.span;
+            for (int64_t r = 0; r < rows; ++r) {
+                float* to = turned + (block * rows + r) * size;
+                std::copy_n(q + r * dim_, band.size(), to);
+                std::fill(to + band.size(), to + size, 0.0f);
+                turn(band, position, -1, to);
+            }
+        }
+        const int64_t all_rows = blocks.count * rows;
+        std::fill_n(products, all_rows * width, 0.0f);
+        FloatTiles{query_dtype(), width}.sum(
+            turned, size, all_rows, {band.query_tiles.data(), size / kTileTokens}, products);
+        float* biases = products + all_rows * width;
+        for (int64_t r = 0; r < all_rows; ++r)
+            biases[r] = dot(turned + r * size, band.mean.data(), size);
+    }
+
+    /// Of n numbers, a multiple of 16.
+    static float dot(const float* x, const float* y, int64_t n) {
+        std::array<float, kTileTokens> sums{};
+        for (int64_t i = 0; i < n; i += kTileTokens) {
+            for (size_t lane = 0; lane < sums.size(); ++lane)
+                sums[lane] += x[i + static_cast<int64_t>(lane)] * y[i + static_cast<int64_t>(lane)];
+        }
+        return std::accumulate(sums.begin(), sums.end(), 0.0f);
     }
 
     /// Tiles [begin, end), and their share of what is read soon.
@@ -271,10 +339,9 @@ private:
     int64_t num_coords_ = 0;
     std::shared_ptr<const RotaryTable> rotary_;
     std::vector<Band> bands_;
-    std::vector<RowProduct> products_;  // with Band::query
     std::vector<RowProduct> encoders_;  // with Band::encode
     std::shared_ptr<const KeyStore> store_;
-    int64_t widest_ = 0;              // coordinates of a band, and its mean
+    int64_t widest_ = 0;              // coordinates of a band
     int64_t shortest_ = kWidestSpan;  // span
     float unscale_ = 1;               // what the table scales is not scaled twice
 };

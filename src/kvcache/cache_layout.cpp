@@ -232,7 +232,8 @@ CacheLayout::CacheLayout(const CachePlan& plan, const CacheShape& shape)
             heads.push_back(
                 make_head(own, shape, dims,
                           "layer " + std::to_string(layer) + ", KV head " + std::to_string(head)));
-            loses_tokens_ = loses_tokens_ || heads.back().selects() || heads.back().window(0) > 0;
+            loses_tokens_ = loses_tokens_ || heads.back().selects() || heads.back().window(0) > 0 ||
+                            heads.back().num_recent > 0;
             keeps_everything_ = keeps_everything_ && is_whole(own) && dims.sliding_window == 0;
         }
     }

@@ -153,7 +153,8 @@ public:
     /// holds is attending exactly.
     [[nodiscard]] bool keeps_everything() const { return keeps_everything_; }
 
-    /// Whether some head forgets tokens, by its policy or because the model looks no further.
+    /// Whether some head forgets tokens, or what they were before they were coded, so that what a
+    /// prompt did to it cannot be cut off again.
     [[nodiscard]] bool loses_tokens() const { return loses_tokens_; }
 
     /// Bytes of the pages that a sequence of `num_tokens` takes between steps, of which

@@ -9,6 +9,13 @@
 namespace lowkey {
 namespace {
 
+/// Rows [rows, units] times the units, if there are any.
+void multiply(float* x, int64_t rows, std::span<const float> units) {
+    for (int64_t r = 0; r < rows && !units.empty(); ++r) {
+        for (const float unit : units) *x++ *= unit;
+    }
+}
+
 /// Keys as they meet queries, projected or not.
 class PlainKeyCodec final : public KeyCodec {
 public:
@@ -52,7 +59,13 @@ public:
     [[nodiscard]] int64_t query_bytes() const override { return store_->query_bytes(); }
     void prepare_queries(const float* q, int64_t rows, std::byte* prepared) const override {
         if (map_ == nullptr) {
-            store_->prepare(0, q, store_->dim(), nullptr, rows, prepared);
+            if (store_->units().empty()) {
+                store_->prepare(0, q, store_->dim(), nullptr, rows, prepared);
+                return;
+            }
+            std::vector<float> scaled(q, q + rows * store_->dim());
+            multiply(scaled.data(), rows, store_->units());
+            store_->prepare(0, scaled.data(), store_->dim(), nullptr, rows, prepared);
             return;
         }
         // q · k' = q · (c decode + mean) = (q decodeᵀ) · c + q · mean
@@ -66,6 +79,7 @@ public:
                     bias[r] += q[r * map_->dim() + i] * map_->mean()[static_cast<size_t>(i)];
             }
         }
+        multiply(coords.data(), rows, store_->units());
         store_->prepare(0, coords.data(), map_->rank(), bias, rows, prepared);
     }
     void score(const std::byte* prepared, int64_t rows, Tiles tiles, const SlotPositions&,

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -10,6 +11,8 @@
 
 namespace lowkey {
 namespace {
+
+constexpr int64_t kMaxCoords = 4096;
 
 /// Coordinate j of a token is scale · step_j · level: runs of 8 coordinates have codes of one
 /// width, each coordinate has a step, and each token a scale if the store has such.
@@ -25,7 +28,7 @@ public:
             throw UsageError("store 'coded' " + what, context.where,
                              "the plan is damaged: make it again");
         };
-        if (dim_ % kRunCoords != 0)
+        if (dim_ % kRunCoords != 0 || dim_ > kMaxCoords)
             fail("of " + std::to_string(dim_) + " coordinates, which are no runs of " +
                  std::to_string(kRunCoords));
         const int64_t runs = dim_ / kRunCoords;
@@ -148,7 +151,8 @@ public:
     }
     void copy(const std::byte* from, int64_t from_slot, std::byte* to,
               int64_t to_slot) const override {
-        std::vector<uint8_t> codes(static_cast<size_t>(dim()));
+        // Slots move when a step is committed, which cannot fail: nothing is allocated.
+        std::array<uint8_t, kMaxCoords> codes{};
         const int nibble = read_token(coords_.shape(), from + tile_of(from_slot),
                                       static_cast<int>(from_slot % kTileTokens), codes.data());
         write_token(coords_.shape(), codes.data(), nibble, to + tile_of(to_slot),
@@ -167,6 +171,7 @@ class CodedKeyStore final : public CodedTiles<KeyStore, write_coded_key, read_co
 public:
     using CodedTiles::CodedTiles;
 
+    [[nodiscard]] std::span<const float> units() const override { return coords_.steps(); }
     [[nodiscard]] int64_t query_bytes() const override {
         return kernels().coded_query_bytes(coords_.shape());
     }
@@ -177,17 +182,8 @@ public:
         const auto begin_of = [&](int64_t part) {
             return part == 0 ? 0 : shape.band_ends[part - 1] * kRunCoords;
         };
-        const int64_t begin = begin_of(first);
-        const int64_t width = begin_of(end) - begin;
-        std::vector<float> weights(static_cast<size_t>(rows * width));
-        for (int64_t r = 0; r < rows; ++r) {
-            for (int64_t i = 0; i < width; ++i) {
-                weights[static_cast<size_t>(r * width + i)] =
-                    q[r * stride + i] * coords_.steps()[static_cast<size_t>(begin + i)];
-            }
-        }
         for (int64_t part = first; part < end; ++part) {
-            kernels().prepare_coded(shape, part, weights.data() + begin_of(part) - begin, width,
+            kernels().prepare_coded(shape, part, q + begin_of(part) - begin_of(first), stride,
                                     part == first ? bias : nullptr, rows, prepared);
         }
     }

@@ -23,8 +23,11 @@ public:
           dense_{DType::kF32, context.dim},
           rows_(static_cast<size_t>(context.dim * store_->query_bytes())) {
         // Rebuilding is scoring with the rows of decodeᵀ as queries.
-        store_->prepare(0, map_.decode_rows().data(), map_.rank(),
-                        map_.has_mean() ? map_.mean().data() : nullptr, map_.dim(), rows_.data());
+        std::vector<float> rows = map_.decode_rows();
+        for (size_t i = 0; i < rows.size() && !store_->units().empty(); ++i)
+            rows[i] *= store_->units()[i % static_cast<size_t>(map_.rank())];
+        store_->prepare(0, rows.data(), map_.rank(), map_.has_mean() ? map_.mean().data() : nullptr,
+                        map_.dim(), rows_.data());
         const std::vector<double> frequencies = rope_frequencies(rotary_->config());
         for (const double frequency : frequencies) {
             for (int t = 0; t < kTileTokens; ++t) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -63,9 +64,11 @@ class KeyStore : public TileStore {
 public:
     /// Bytes of one prepared query: in a form of the store's own.
     [[nodiscard]] virtual int64_t query_bytes() const = 0;
-    /// Prepares the part of the queries [rows, band's coordinates] (rows `stride` apart) that meets
-    /// one band. `bias` [rows] is added to every score; null: nothing. Other bands' parts stay as
-    /// they are.
+    /// What queries' numbers are to be multiplied with before they are prepared, [dim]; empty: 1.
+    [[nodiscard]] virtual std::span<const float> units() const { return {}; }
+    /// Prepares the part of the queries [rows, band's coordinates] (rows `stride` apart), times the
+    /// units, that meets one band. `bias` [rows] is added to every score; null: nothing. Other
+    /// bands' parts stay as they are.
     virtual void prepare(int64_t band, const float* q, int64_t stride, const float* bias,
                          int64_t rows, std::byte* prepared) const = 0;
     /// out[row, slot] = Σ over all bands of query · coordinates + bias, for all slots.

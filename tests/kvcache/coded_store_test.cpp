@@ -146,7 +146,9 @@ TEST_P(CodedStore, ScoresAndSumsAreThoseOfWhatIsRead) {
         const auto q = random_floats(rows * kDim, 8);
         const auto bias = random_floats(rows, 9);
         std::vector<std::byte> prepared(static_cast<size_t>(rows * keys->query_bytes()));
-        keys->prepare(0, q.data(), kDim, bias.data(), rows, prepared.data());
+        std::vector<float> scaled = q;
+        for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= keys->units()[i % kDim];
+        keys->prepare(0, scaled.data(), kDim, bias.data(), rows, prepared.data());
         const int64_t slots = kTiles * kTileTokens;
         std::vector<float> scores(static_cast<size_t>(rows * slots));
         keys->score(prepared.data(), rows, {key_tiles.data(), kTiles}, scores.data(), slots);
