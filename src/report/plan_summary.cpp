@@ -8,9 +8,7 @@ namespace lowkey {
 namespace {
 
 LayerSummary summarize_layer(const PlanFile& file, size_t layer) {
-    const auto rank = [&](const CodecSpec& spec) {
-        return num_coordinates(spec, file.head_dim);
-    };
+    const auto rank = [&](const CodecSpec& spec) { return num_coordinates(spec, file.head_dim); };
     LayerSummary summary;
     for (const HeadPlan& head : file.plan.layers[layer]) {
         summary.key_ranks.push_back(rank(head.key));
