@@ -230,6 +230,71 @@ TEST(RecentTokens, AreSeenAlikeHoweverTheyCome) {
     }
 }
 
+// A prompt that attends to itself elsewhere is written when it has: most of it at once in codes.
+TEST(RecentTokens, PromptsThatAreWrittenLateLeaveTheSame) {
+    const auto rotary = test::rotary(kDim);
+    constexpr int64_t kTokens = 300;
+    const auto before = random_floats(kTokens * kDim, 50);
+    auto after = before;
+    for (int64_t p = 0; p < kTokens; ++p) rotary->rotate(after.data() + p * kDim, p);
+    const auto values = random_floats(kTokens * kDim, 51);
+    CachePlan plan = CachePlan::dense(1, 1);
+    HeadPlan& head_plan = plan.layers[0][0];
+    head_plan.value = test::coded(kDim, kDim, 2);
+    for (const char* space : {"in_block", "before_rotation"}) {
+        head_plan.key = std::string(space) == "in_block" ? test::coded_in_blocks(kDim, 4, 3)
+                                                         : test::coded(kDim, kDim, 3);
+        head_plan.key.map.settings["space"] = std::string(space);
+        for (const int64_t window : {0, 70}) {
+            head_plan.policy = {};
+            if (window > 0)
+                head_plan.policy = {"window", {{"window", window}, {"compensation", true}}};
+            head_plan.exact_sinks = 3;
+            head_plan.exact_recent = 20;
+            const auto layout = std::make_shared<const CacheLayout>(
+                plan, test::shape(1, kDim, DType::kF32, rotary));
+            PagePool pool(int64_t{64} << 20);
+            SequenceCache now(layout, pool);
+            SequenceCache late(layout, pool);
+            int64_t done = 0;
+            for (const int64_t count : {37, 1, 200, 62}) {
+                const auto at = static_cast<size_t>(done * kDim);
+                const TokenRows rows{
+                    before.data() + at, after.data() + at, kDim, values.data() + at, kDim, count};
+                for (const bool is_late : {false, true}) {
+                    HeadCache& head = (is_late ? late : now).head(0, 0);
+                    head.begin_step(false);
+                    head.begin_prompt(done + count);
+                    head.reserve(is_late ? 0 : count);
+                    if (!is_late) head.append(rows);
+                    head.settle(done, count);
+                    head.forget(done + count);
+                    if (is_late) {
+                        head.reserve(count);
+                        head.append(rows);
+                    }
+                    head.commit();
+                }
+                done += count;
+                const HeadCache& want = now.head(0, 0);
+                const HeadCache& got = late.head(0, 0);
+                EXPECT_EQ(got.num_pages(), want.num_pages());
+                ASSERT_EQ(got.positions(), want.positions());
+                std::vector<float> key(kDim), value(kDim), want_key(kDim), want_value(kDim);
+                for (const int64_t position : want.positions()) {
+                    got.read(position, key.data(), value.data());
+                    want.read(position, want_key.data(), want_value.data());
+                    for (size_t i = 0; i < key.size(); ++i) {
+                        // Turned back and forth, a number may fall to the next level.
+                        EXPECT_NEAR(key[i], want_key[i], 1e-4) << space << " " << position;
+                        EXPECT_EQ(value[i], want_value[i]) << space << " " << position;
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_P(Attention, EqualsPlainSoftmaxOverTheDecodedCache) {
     const Case& c = GetParam();
     const auto rotary = test::rotary(kDim);
