@@ -15,7 +15,7 @@ namespace {
 
 using test::random_floats;
 
-constexpr int64_t kDim = 32;
+constexpr int64_t kCoords = 32;
 constexpr int64_t kTokens = 37;
 constexpr int64_t kTiles = 3;
 
@@ -38,22 +38,22 @@ CodecPart coded_part(const std::vector<float>& widths, bool scaled, unsigned see
     return part;
 }
 
-struct Case {
+struct CodedCase {
     std::vector<float> widths;
     bool scaled;
 };
 
 class CodedStore : public ::testing::TestWithParam<int> {
 protected:
-    [[nodiscard]] static Case get() {
-        const std::vector<Case> cases = {{{4, 4, 4, 4}, false}, {{8, 6, 3, 1}, true},
-                                         {{1, 1, 1, 1}, true},  {{7, 5, 2, 2}, false},
-                                         {{3, 3, 2, 1}, true},  {{8, 8, 8, 8}, false}};
+    [[nodiscard]] static CodedCase get() {
+        const std::vector<CodedCase> cases = {{{4, 4, 4, 4}, false}, {{8, 6, 3, 1}, true},
+                                              {{1, 1, 1, 1}, true},  {{7, 5, 2, 2}, false},
+                                              {{3, 3, 2, 1}, true},  {{8, 8, 8, 8}, false}};
         return cases[static_cast<size_t>(GetParam())];
     }
     [[nodiscard]] static CodecPart part() { return coded_part(get().widths, get().scaled); }
     [[nodiscard]] static StoreContext context() {
-        return {kDim, DType::kBF16, {}, "layer 0, KV head 0, key"};
+        return {kCoords, DType::kBF16, {}, "layer 0, KV head 0, key"};
     }
 };
 
@@ -90,19 +90,19 @@ std::vector<float> reference(const CodecPart& part, const float* x) {
 TEST_P(CodedStore, TokensBecomeTheirNearestLevels) {
     const auto keys = make_key_store(part(), context());
     const auto values = make_value_store(part(), context());
-    auto x = random_floats(kTokens * kDim, 5);
-    for (int64_t i = 0; i < kDim; ++i) x[static_cast<size_t>(9 * kDim + i)] *= 40;  // far out
-    for (int64_t i = 0; i < kDim; ++i) x[static_cast<size_t>(11 * kDim + i)] = 0;
+    auto x = random_floats(kTokens * kCoords, 5);
+    for (int64_t i = 0; i < kCoords; ++i) x[static_cast<size_t>(9 * kCoords + i)] *= 40;  // far out
+    for (int64_t i = 0; i < kCoords; ++i) x[static_cast<size_t>(11 * kCoords + i)] = 0;
     const auto check = [&](const TileStore& store) {
         std::vector<std::byte> memory(static_cast<size_t>(kTiles * store.tile_bytes()),
                                       std::byte{0xa5});
-        store.write(x.data(), kDim, 21, memory.data(), 0);
-        store.write(x.data() + 21 * kDim, kDim, kTokens - 21, memory.data(), 21);
-        std::vector<float> got(kDim);
+        store.write(x.data(), kCoords, 21, memory.data(), 0);
+        store.write(x.data() + 21 * kCoords, kCoords, kTokens - 21, memory.data(), 21);
+        std::vector<float> got(kCoords);
         for (int64_t t = 0; t < kTokens; ++t) {
             store.read(memory.data(), t, got.data());
-            const std::vector<float> want = reference(part(), x.data() + t * kDim);
-            for (int64_t i = 0; i < kDim; ++i) {
+            const std::vector<float> want = reference(part(), x.data() + t * kCoords);
+            for (int64_t i = 0; i < kCoords; ++i) {
                 const auto at = static_cast<size_t>(i);
                 EXPECT_NEAR(got[at], want[at], 1e-5 * std::abs(want[at])) << t << " " << i;
             }
@@ -114,11 +114,11 @@ TEST_P(CodedStore, TokensBecomeTheirNearestLevels) {
 
 TEST_P(CodedStore, SlotsMoveWithoutLossAndAlone) {
     const auto check = [&](const TileStore& store) {
-        const auto x = random_floats(kTokens * kDim, 6);
+        const auto x = random_floats(kTokens * kCoords, 6);
         std::vector<std::byte> memory(static_cast<size_t>(kTiles * store.tile_bytes()));
-        store.write(x.data(), kDim, kTokens, memory.data(), 0);
+        store.write(x.data(), kCoords, kTokens, memory.data(), 0);
         const auto read = [&](int64_t slot) {
-            std::vector<float> out(kDim);
+            std::vector<float> out(kCoords);
             store.read(memory.data(), slot, out.data());
             return out;
         };
@@ -137,18 +137,18 @@ TEST_P(CodedStore, SlotsMoveWithoutLossAndAlone) {
 TEST_P(CodedStore, ScoresAndSumsAreThoseOfWhatIsRead) {
     const auto keys = make_key_store(part(), context());
     const auto values = make_value_store(part(), context());
-    const auto x = random_floats(kTokens * kDim, 7);
+    const auto x = random_floats(kTokens * kCoords, 7);
     std::vector<std::byte> key_tiles(static_cast<size_t>(kTiles * keys->tile_bytes()));
     std::vector<std::byte> value_tiles = key_tiles;
-    keys->write(x.data(), kDim, kTokens, key_tiles.data(), 0);
-    values->write(x.data(), kDim, kTokens, value_tiles.data(), 0);
+    keys->write(x.data(), kCoords, kTokens, key_tiles.data(), 0);
+    values->write(x.data(), kCoords, kTokens, value_tiles.data(), 0);
     for (const int64_t rows : {1, 7, 20}) {
-        const auto q = random_floats(rows * kDim, 8);
+        const auto q = random_floats(rows * kCoords, 8);
         const auto bias = random_floats(rows, 9);
         std::vector<std::byte> prepared(static_cast<size_t>(rows * keys->query_bytes()));
         std::vector<float> scaled = q;
-        for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= keys->units()[i % kDim];
-        keys->prepare(0, scaled.data(), kDim, bias.data(), rows, prepared.data());
+        for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= keys->units()[i % kCoords];
+        keys->prepare(0, scaled.data(), kCoords, bias.data(), rows, prepared.data());
         const int64_t slots = kTiles * kTileTokens;
         std::vector<float> scores(static_cast<size_t>(rows * slots));
         keys->score(prepared.data(), rows, {key_tiles.data(), kTiles}, scores.data(), slots);
@@ -157,23 +157,24 @@ TEST_P(CodedStore, ScoresAndSumsAreThoseOfWhatIsRead) {
             for (int64_t t = 0; t < kTokens; ++t)
                 p[static_cast<size_t>(r * slots + t)] = static_cast<float>((t * 7 + r) % 11) / 11;
         }
-        std::vector<float> sums(static_cast<size_t>(rows * kDim), 0.0f);
+        std::vector<float> sums(static_cast<size_t>(rows * kCoords), 0.0f);
         values->accumulate(p.data(), slots, rows, {value_tiles.data(), kTiles}, sums.data());
         values->finish(sums.data(), rows);
-        std::vector<double> want_sums(static_cast<size_t>(rows * kDim), 0.0);
+        std::vector<double> want_sums(static_cast<size_t>(rows * kCoords), 0.0);
         std::vector<double> sizes = want_sums;
         for (int64_t t = 0; t < kTokens; ++t) {
-            std::vector<float> own(kDim);
+            std::vector<float> own(kCoords);
             keys->read(key_tiles.data(), t, own.data());
             for (int64_t r = 0; r < rows; ++r) {
                 double want = bias[static_cast<size_t>(r)];
                 double size = 0;
-                for (int64_t i = 0; i < kDim; ++i) {
-                    const double term = static_cast<double>(q[static_cast<size_t>(r * kDim + i)]) *
-                                        own[static_cast<size_t>(i)];
+                for (int64_t i = 0; i < kCoords; ++i) {
+                    const double term =
+                        static_cast<double>(q[static_cast<size_t>(r * kCoords + i)]) *
+                        own[static_cast<size_t>(i)];
                     want += term;
                     size += std::abs(term);
-                    const auto at = static_cast<size_t>(r * kDim + i);
+                    const auto at = static_cast<size_t>(r * kCoords + i);
                     const double part = static_cast<double>(p[static_cast<size_t>(r * slots + t)]) *
                                         own[static_cast<size_t>(i)];
                     want_sums[at] += part;
@@ -190,16 +191,17 @@ TEST_P(CodedStore, ScoresAndSumsAreThoseOfWhatIsRead) {
 }
 
 TEST(CodedStoreBands, AddTheirBiasesAlsoWhereThereIsNothingElse) {
-    const auto store = make_key_store(coded_part({7, 4, 3, 3}, true),
-                                      {kDim, DType::kBF16, {0, 16, kDim}, "layer 0, KV head 0"});
-    const auto x = random_floats(kTileTokens * kDim, 7);
+    const auto store =
+        make_key_store(coded_part({7, 4, 3, 3}, true),
+                       {kCoords, DType::kBF16, {0, 16, kCoords}, "layer 0, KV head 0"});
+    const auto x = random_floats(kTileTokens * kCoords, 7);
     std::vector<std::byte> tile(static_cast<size_t>(store->tile_bytes()));
-    store->write(x.data(), kDim, kTileTokens, tile.data(), 0);
-    const std::vector<float> q(kDim, 0.0f);
+    store->write(x.data(), kCoords, kTileTokens, tile.data(), 0);
+    const std::vector<float> q(kCoords, 0.0f);
     std::vector<std::byte> prepared(static_cast<size_t>(store->query_bytes()));
     for (const int64_t band : {2, 0, 1}) {
         const auto bias = static_cast<float>(1 << band);
-        store->prepare(band, q.data(), kDim, &bias, 1, prepared.data());
+        store->prepare(band, q.data(), kCoords, &bias, 1, prepared.data());
     }
     std::vector<float> scores(kTileTokens);
     store->score(prepared.data(), 1, {tile.data(), 1}, scores.data(), kTileTokens);
@@ -209,7 +211,7 @@ TEST(CodedStoreBands, AddTheirBiasesAlsoWhereThereIsNothingElse) {
 INSTANTIATE_TEST_SUITE_P(All, CodedStore, ::testing::Range(0, 6));
 
 TEST(CodedStoreErrors, BadPartsAreRefusedByName) {
-    const StoreContext context{kDim, DType::kBF16, {}, "layer 3, KV head 1, value"};
+    const StoreContext context{kCoords, DType::kBF16, {}, "layer 3, KV head 1, value"};
     const CodecPart good = coded_part({4, 4, 2, 1}, true);
     EXPECT_NO_THROW(make_value_store(good, context));
     const auto refused = [&](const CodecPart& part, const std::string& what,
@@ -236,7 +238,7 @@ TEST(CodedStoreErrors, BadPartsAreRefusedByName) {
         refused(bad, "a width", context);
     }
     for (const float step : {0.0f, -1.0f, nan, infinity, 1e-44f}) {
-        std::vector<float> steps(kDim, 1.0f);
+        std::vector<float> steps(kCoords, 1.0f);
         steps[7] = step;
         CodecPart bad = good;
         bad.tensors["steps"] = row(steps);
@@ -257,7 +259,7 @@ TEST(CodedStoreErrors, BadPartsAreRefusedByName) {
     bad.settings["bits"] = int64_t{4};
     refused(bad, "a setting 'bits'", context);
     refused(good, "30 coordinates", {30, DType::kBF16, {}, "layer 3"});
-    refused(good, "two bands", {kDim, DType::kBF16, {12, kDim}, "layer 3"});
+    refused(good, "two bands", {kCoords, DType::kBF16, {12, kCoords}, "layer 3"});
 }
 
 // ---- keys in blocks
@@ -265,11 +267,11 @@ TEST(CodedStoreErrors, BadPartsAreRefusedByName) {
 class BlockKeys : public ::testing::Test {
 protected:
     [[nodiscard]] CodecContext context() const {
-        return {kDim, DType::kF32, test::rotary(kDim), "layer 0, KV head 0, key"};
+        return {kCoords, DType::kF32, test::rotary(kCoords), "layer 0, KV head 0, key"};
     }
     /// Exact but for the store: every number is its own coordinate.
     [[nodiscard]] static CodecSpec exact() {
-        CodecSpec spec = test::coded_in_blocks(kDim, 6, 8);
+        CodecSpec spec = test::coded_in_blocks(kCoords, 6, 8);
         spec.store = {"float", {{"dtype", std::string("f32")}}};
         return spec;
     }
@@ -281,21 +283,22 @@ TEST_F(BlockKeys, ComeBackAndMeetQueriesAsTheyWereRotated) {
     const int64_t tokens = 150;
     const int64_t tiles = 10;
     const SlotPositions at{.origin = 4, .first = 4};
-    auto keys = random_floats(tokens * kDim, 4);
+    auto keys = random_floats(tokens * kCoords, 4);
     std::vector<std::byte> memory(static_cast<size_t>(tiles * codec->tile_bytes()));
-    codec->encode(keys.data(), kDim, 33, memory.data(), 0, at);
-    codec->encode(keys.data() + 33 * kDim, kDim, tokens - 33, memory.data(), 33,
+    codec->encode(keys.data(), kCoords, 33, memory.data(), 0, at);
+    codec->encode(keys.data() + 33 * kCoords, kCoords, tokens - 33, memory.data(), 33,
                   {.origin = 4, .first = 37});
-    std::vector<float> key(kDim);
+    std::vector<float> key(kCoords);
     for (int64_t t = 0; t < tokens; ++t) {
         codec->decode(memory.data(), t, {.origin = 4, .first = 4 + t}, key.data());
-        for (int64_t i = 0; i < kDim; ++i)
-            EXPECT_NEAR(key[static_cast<size_t>(i)], keys[static_cast<size_t>(t * kDim + i)], 1e-5);
+        for (int64_t i = 0; i < kCoords; ++i)
+            EXPECT_NEAR(key[static_cast<size_t>(i)], keys[static_cast<size_t>(t * kCoords + i)],
+                        1e-5);
     }
     // From a tile in the middle of a block, too.
     for (const int64_t first : {0, 3}) {
         const int64_t rows = 3;
-        const auto q = random_floats(rows * kDim, 5);
+        const auto q = random_floats(rows * kCoords, 5);
         std::vector<std::byte> prepared(static_cast<size_t>(rows * codec->query_bytes()));
         codec->prepare_queries(q.data(), rows, prepared.data());
         const int64_t slots = (tiles - first) * kTileTokens;
@@ -307,9 +310,9 @@ TEST_F(BlockKeys, ComeBackAndMeetQueriesAsTheyWereRotated) {
         for (int64_t r = 0; r < rows; ++r) {
             for (int64_t t = first * kTileTokens; t < tokens; ++t) {
                 double want = 0;
-                for (int64_t i = 0; i < kDim; ++i)
-                    want += static_cast<double>(q[static_cast<size_t>(r * kDim + i)]) *
-                            keys[static_cast<size_t>(t * kDim + i)];
+                for (int64_t i = 0; i < kCoords; ++i)
+                    want += static_cast<double>(q[static_cast<size_t>(r * kCoords + i)]) *
+                            keys[static_cast<size_t>(t * kCoords + i)];
                 const auto got = scores[static_cast<size_t>(r * slots + t - first * kTileTokens)];
                 EXPECT_NEAR(got, want, 2e-4);
             }
@@ -338,7 +341,7 @@ TEST_F(BlockKeys, BadBlocksAreRefusedByName) {
     CodecSpec mixed = exact();
     const auto matrix = std::make_shared<Tensor>(
         Tensor::convert(mixed.map.tensors.at("encode")->view(), DType::kF32));
-    matrix->f32()[kDim - 1] = 0.5f;  // the first plane in the last coordinate
+    matrix->f32()[kCoords - 1] = 0.5f;  // the first plane in the last coordinate
     mixed.map.tensors["encode"] = matrix;
     EXPECT_THROW(make_key_codec(mixed, context()), UsageError);
 }
@@ -347,9 +350,9 @@ TEST_F(BlockKeys, HeadsThatSelectRefuseThem) {
     CachePlan plan = CachePlan::dense(1, 1);
     plan.layers[0][0].key = exact();
     plan.layers[0][0].policy = {"heavy_hitters", {{"recent", int64_t{8}}, {"heavy", int64_t{8}}}};
-    const CacheShape shape = test::shape(1, kDim, DType::kF32, test::rotary(kDim));
+    const CacheShape shape = test::shape(1, kCoords, DType::kF32, test::rotary(kCoords));
     EXPECT_THROW(CacheLayout(plan, shape), UnsupportedError);
-    plan.layers[0][0].key = test::coded(kDim, kDim, 4);
+    plan.layers[0][0].key = test::coded(kCoords, kCoords, 4);
     EXPECT_NO_THROW(CacheLayout(plan, shape));
     plan.layers[0][0].exact_recent = 16;
     EXPECT_THROW(CacheLayout(plan, shape), UnsupportedError);
