@@ -74,12 +74,13 @@ TEST_F(BitsPlanner, EveryKeySpaceRuns) {
 }
 
 TEST_F(BitsPlanner, RefusesWhatDoesNotGoTogether) {
-    EXPECT_THROW(plan({{"bits", 3.0}, {"keep", 0.5}}), UsageError);
-    EXPECT_THROW(plan({{"key-bits", 3.0}}), UsageError);
-    EXPECT_THROW(plan({{"bits", 9.0}}), UsageError);
-    EXPECT_THROW(plan({{"bits", 0.0}}), UsageError);
-    EXPECT_THROW(plan({{"bits", 3.0}, {"fast-planes", int64_t{3}}}), UsageError);
-    EXPECT_THROW(plan({{"bits", 3.0}, {"key-space", std::string("sideways")}}), UsageError);
+    EXPECT_THROW(static_cast<void>(plan({{"bits", 3.0}, {"keep", 0.5}})), UsageError);
+    EXPECT_THROW(static_cast<void>(plan({{"key-bits", 3.0}})), UsageError);
+    EXPECT_THROW(static_cast<void>(plan({{"bits", 9.0}})), UsageError);
+    EXPECT_THROW(static_cast<void>(plan({{"bits", 0.0}})), UsageError);
+    EXPECT_THROW(static_cast<void>(plan({{"bits", 3.0}, {"fast-planes", int64_t{3}}})), UsageError);
+    EXPECT_THROW(static_cast<void>(plan({{"bits", 3.0}, {"key-space", std::string("sideways")}})),
+                 UsageError);
 }
 
 }  // namespace
