@@ -201,7 +201,8 @@ HeadPeak HeadLayout::keeping(HeadPeak peak, int64_t old, int64_t prompt_tokens,
         peak.held = written_late ? both : std::min(both, peak.within);
     } else if (num_recent > 0) {
         // Recent tokens that are coded in the pass are kept until it is committed.
-        const int64_t kept = std::min(old, most_recent_pages(INT64_MAX, 1));
+        constexpr int64_t kAnyLength = int64_t{1} << 40;
+        const int64_t kept = std::min(old, most_recent_pages(kAnyLength, 1));
         const int64_t both = peak.held + kept;
         peak.held = written_late ? both : std::max(peak.held, std::min(both, peak.within));
     }
