@@ -244,6 +244,8 @@ private:
     }
 
     void write_query_tiles(Band& band) const {
+        band.mean.resize(static_cast<size_t>(band.padded_size()), 0.0f);
+        if (band.num_coords == 0) return;
         const std::span<const float> units = store_->units();
         const FloatTiles tiles{query_dtype(), band.num_coords};
         band.query_tiles.resize(
@@ -257,7 +259,6 @@ private:
             }
             tiles.write_value(row.data(), band.query_tiles.data(), i);
         }
-        band.mean.resize(static_cast<size_t>(band.padded_size()), 0.0f);
     }
 
     /// Position at which the block of a position begins.
@@ -309,8 +310,9 @@ private:
         }
         const int64_t all_rows = blocks.count * rows;
         std::fill_n(products, all_rows * width, 0.0f);
-        FloatTiles{query_dtype(), width}.sum(
-            turned, size, all_rows, {band.query_tiles.data(), size / kTileTokens}, products);
+        if (width > 0)
+            FloatTiles{query_dtype(), width}.sum(
+                turned, size, all_rows, {band.query_tiles.data(), size / kTileTokens}, products);
         float* biases = products + all_rows * width;
         for (int64_t r = 0; r < all_rows; ++r)
             biases[r] = dot(turned + r * size, band.mean.data(), size);
